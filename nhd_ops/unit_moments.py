@@ -1,0 +1,87 @@
+"""Co-moments and exemplars of units that are vectors of coefficients: neurons and heads.
+
+A neuron's vector is its coefficient in each of the H heads; a head's is its value vector
+W_v^h s^h, of width E. In both cases the contribution to the embedding is a fixed matrix times
+the vector, and its norm is √(xᵀ G x) with that matrix's Gram G.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from nhd_ops import extremes
+from nhd_ops.pair_moments import centre
+
+IMAGES_AT_ONCE = 64
+
+
+@dataclass(frozen=True, eq=False)
+class UnitMoments:
+    """Mean, co-moments and the images of largest norm, for U units of W coefficients each."""
+
+    count: int
+    mean: Tensor
+    """[U,W] fp64."""
+    comoment: Tensor
+    """[U,W,W] fp64, Σ (x - mean)(x - mean)ᵀ."""
+    keys: Tensor
+    """[U,50] int64, keys of the largest (uncentred) contribution norms; see `extremes`."""
+    vectors: Tensor
+    """[U,50,W], the vectors of those images; zero where a key is EMPTY."""
+
+    def covariance(self) -> Tensor:
+        """[U,W,W]: divided by count."""
+        return self.comoment / self.count
+
+
+def gram_norms(vectors: Tensor, gram: Tensor) -> Tensor:
+    """√(xᵀ G x): vectors [B,U,W], Grams [U,W,W] → [B,U]."""
+    through = vectors.transpose(0, 1) @ gram  # [U,B,W]
+    return (through.transpose(0, 1) * vectors).sum(-1).clamp_min(0).sqrt()
+
+
+def comoment_of(a: Tensor, b: Tensor) -> Tensor:
+    """Σ over images of a bᵀ, in fp64: [B,U,V] and [B,U,W] → [U,V,W].
+
+    Products are summed in the dtype of the inputs over 64 images at most, so that fp32 stays
+    within 1e-6 whatever the batch size.
+    """
+    total = torch.zeros(*a.shape[1:], b.shape[2], dtype=torch.float64, device=a.device)
+    for start in range(0, len(a), IMAGES_AT_ONCE):
+        block = slice(start, start + IMAGES_AT_ONCE)
+        total += a[block].permute(1, 2, 0) @ b[block].transpose(0, 1)
+    return total
+
+
+def unit_moments_of(vectors: Tensor, gram: Tensor, ids: Tensor, top: int) -> UnitMoments:
+    """Moments of one batch: vectors [B,U,W], Grams [U,W,W], image ids [B]."""
+    mean, centred = centre(vectors)
+    keys, rows = extremes.largest_at(gram_norms(vectors, gram), ids, top)
+    units = torch.arange(len(keys), device=keys.device)[:, None]
+    best = vectors[rows, units]  # [U,top,W]
+    best = best.masked_fill((keys == extremes.EMPTY)[..., None], 0)
+    return UnitMoments(len(vectors), mean, comoment_of(centred, centred), keys, best)
+
+
+def merge(a: UnitMoments, b: UnitMoments) -> UnitMoments:
+    """The moments of the images of both."""
+    count = a.count + b.count
+    delta = b.mean - a.mean
+    keys, places = extremes.merge_at(a.keys, b.keys)
+    both = torch.cat([a.vectors, b.vectors], dim=1)  # [U,100,W]
+    between = delta[:, :, None] * delta[:, None, :] * (a.count * b.count / count)
+    return UnitMoments(
+        count,
+        a.mean + delta * (b.count / count),
+        a.comoment + b.comoment + between,
+        keys,
+        both.take_along_dim(places[..., None], dim=1),
+    )
+
+
+def relabel(moments: UnitMoments, starts_old: Tensor, starts_new: Tensor) -> UnitMoments:
+    """Move image ids by an increasing map (so that vectors keep their places); see `extremes`."""
+    return replace(moments, keys=extremes.relabel(moments.keys, starts_old, starts_new))

@@ -1,0 +1,1 @@
+"""Streams, stages, storage and Ray: everything between the mathematics and the command line."""

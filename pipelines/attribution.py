@@ -1,0 +1,182 @@
+"""Which of many changes stand on their own, and which only follow from others.
+
+If yellow things become more frequent, every other colour becomes less so, and whatever resembles
+yellow scores higher: true changes, but not further news. So changes are taken one at a time, the
+largest first; both sides are then weighted until everything taken so far is distributed alike on
+both (`domain.overlap_weights`), and what still differs is the next. At the end each one taken must
+still differ with all the others balanced.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from nhd_ops.shift import Effect, Summary, false_discovery, summary
+from pipelines.domain import overlap_weights
+
+MOST = 12
+"""How many changes are told apart; a world in which more changed is simply another world."""
+FEWEST_EFFECTIVE = 30
+"""Below this effective number of images on a side, weighting says nothing any more."""
+EXPLAINS = 0.25
+"""A change counts among the causes of another if balancing it removes this part of the effect."""
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """When a difference counts: large enough and sure enough."""
+
+    alpha: float
+    floor: float
+
+    def passes(self, effect: np.ndarray, q: np.ndarray) -> np.ndarray:
+        """Both |effect| ≥ floor and q < alpha."""
+        return (np.abs(effect) >= self.floor) & (q < self.alpha)
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """Quantities that are tested together, measured on the same images of both sides."""
+
+    names: tuple[str, ...]
+    baseline: np.ndarray
+    """[n,Q], what is tested."""
+    current: np.ndarray
+    """[m,Q]"""
+    baseline_features: np.ndarray
+    """[n,Q,F], by which each is balanced."""
+    current_features: np.ndarray
+    """[m,Q,F]"""
+    test: Callable[[Summary, Summary], Effect]
+
+    def effect(self) -> Effect:
+        """All effects as they are."""
+        return self.test(summary(self.baseline), summary(self.current))
+
+    def head(self, limit: int) -> "Family":
+        """The same family on the first `limit` rows of each side."""
+        return Family(
+            self.names,
+            self.baseline[:limit],
+            self.current[:limit],
+            self.baseline_features[:limit],
+            self.current_features[:limit],
+            self.test,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """The changes that stand on their own, and the rest explained."""
+
+    shifted: np.ndarray
+    """[Q] bool."""
+    adjusted: Effect
+    """[Q] each: with all *other* shifted ones balanced."""
+    adjusted_q: np.ndarray
+    """[Q]"""
+    explained_by: dict[int, list[int]]
+    """For those that passed at first but not adjusted: the shifted ones that account for them."""
+    effective: tuple[float, float]
+    """Effective numbers of images with everything shifted balanced."""
+
+
+@dataclass(eq=False)
+class _Adjuster:
+    """Effects of one family with some of its members balanced; remembers what it has computed."""
+
+    family: Family
+    known: dict[frozenset[int], tuple[Effect, tuple[float, float]]] = field(default_factory=dict)
+
+    def __call__(self, balanced: frozenset[int]) -> tuple[Effect, tuple[float, float]]:
+        if balanced not in self.known:
+            self.known[balanced] = self._compute(sorted(balanced))
+        return self.known[balanced]
+
+    def _compute(self, balanced: list[int]) -> tuple[Effect, tuple[float, float]]:
+        family = self.family
+        sides = (family.baseline, family.current)
+        features = (family.baseline_features, family.current_features)
+        weights: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
+        if balanced:
+            flat = [f[:, balanced].reshape(len(f), -1) for f in features]
+            weights = overlap_weights(flat[0], flat[1])
+        one, other = (summary(s, w) for s, w in zip(sides, weights, strict=True))
+        return family.test(one, other), (float(one.count), float(other.count))
+
+
+def attribute(family: Family, marginal: Effect, criteria: Criteria) -> Attribution:
+    """Tell the changes of `family` that stand on their own from those that follow.
+
+    Args:
+        marginal: the effects on all images, of which `family` may hold a sample.
+    """
+    adjust = _Adjuster(family)
+    passing = criteria.passes(marginal.effect, false_discovery(marginal.p))
+    chosen = _forward(adjust, marginal, passing, criteria)
+    chosen = _backward(adjust, chosen, criteria)
+    adjusted = _without_self(adjust, chosen, len(family.names))
+    still = _still(adjusted, marginal, passing, criteria)
+    shifted = np.isin(np.arange(len(passing)), chosen) | still
+    explained = {
+        int(j): _causes(adjust, int(j), chosen, float(marginal.effect[j]))
+        for j in np.flatnonzero(passing & ~shifted)
+    }
+    effective = adjust(frozenset(chosen))[1]
+    return Attribution(shifted, adjusted, false_discovery(adjusted.p), explained, effective)
+
+
+def _forward(
+    adjust: _Adjuster, marginal: Effect, passing: np.ndarray, criteria: Criteria
+) -> list[int]:
+    """Take the largest remaining change until none passes."""
+    chosen: list[int] = []
+    while len(chosen) < MOST:
+        effect, effective = adjust(frozenset(chosen))
+        if min(effective) < FEWEST_EFFECTIVE:
+            return chosen[:-1]
+        open_ = _still(effect, marginal, passing, criteria)
+        open_[chosen] = False
+        if not open_.any():
+            break
+        chosen.append(int(np.argmax(np.where(open_, np.abs(effect.effect), -1))))
+    return chosen
+
+
+def _backward(adjust: _Adjuster, chosen: list[int], criteria: Criteria) -> list[int]:
+    """Drop, the weakest first, what no longer passes with the others balanced."""
+    while len(chosen) > 1:
+        weakest, strength = chosen[0], np.inf
+        for one in chosen:
+            effect = adjust(frozenset(chosen) - {one})[0]
+            fails = not criteria.passes(effect.effect, false_discovery(effect.p))[one]
+            if fails and abs(effect.effect[one]) < strength:
+                weakest, strength = one, abs(effect.effect[one])
+        if strength == np.inf:
+            break
+        chosen = [one for one in chosen if one != weakest]
+    return chosen
+
+
+def _still(effect: Effect, marginal: Effect, passing: np.ndarray, criteria: Criteria) -> np.ndarray:
+    """Those that passed at first, pass now, and in the same direction."""
+    same = np.sign(effect.effect) == np.sign(marginal.effect)
+    return passing & same & criteria.passes(effect.effect, false_discovery(effect.p))
+
+
+def _without_self(adjust: _Adjuster, chosen: list[int], size: int) -> Effect:
+    """Everything with all of `chosen` balanced, and each of these with only the others."""
+    columns = [np.array(part, dtype=np.float64) for part in adjust(frozenset(chosen))[0]]
+    for one in chosen:
+        for column, part in zip(columns, adjust(frozenset(chosen) - {one})[0], strict=True):
+            column[one] = part[one]
+    return Effect(*columns)
+
+
+def _causes(adjust: _Adjuster, member: int, chosen: list[int], marginal: float) -> list[int]:
+    """The chosen ones that each account for a good part of one member's effect, else all."""
+    alone = {one: float(adjust(frozenset({one}))[0].effect[member]) for one in chosen}
+    parts = {one: 1 - np.sign(marginal) * left / abs(marginal) for one, left in alone.items()}
+    causes = [one for one in chosen if parts[one] >= EXPLAINS]
+    return sorted(causes or chosen, key=lambda one: -parts[one])

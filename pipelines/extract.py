@@ -1,0 +1,318 @@
+"""One group of shards in, one committed result out; the worker that holds the model.
+
+The group is usually one shard. Image files are written shard by shard, the group's moments last,
+and then the commit records (see `pipelines.store`), so a worker that dies leaves nothing that a
+reader would see.
+"""
+
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from nhd_ops import attention_pool, concepts, moments
+from nhd_ops.geometry import geometry_of
+from pipelines import rows
+from pipelines.errors import UsageError
+from pipelines.images import Decoded
+from pipelines.models import (
+    DTYPES,
+    LoadedModel,
+    ModelSpec,
+    check_words,
+    load_model,
+    text_embeddings,
+)
+from pipelines.shards import Reject
+from pipelines.store import REJECTS, Run, sha256, write_json, write_parquet
+from pipelines.stream import Clock, batches
+
+CONCEPT_PAIRS = 5
+TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2, "float16": 1e-2}
+"""Largest relative error of the self-check; the half types round inside the stock pool too."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every worker must know; all of it goes into run.json."""
+
+    out: str
+    model: ModelSpec
+    concepts: tuple[str, ...]
+    columns: dict[str, str]
+    """Metadata column → type name, labels included."""
+    labels: tuple[str, ...]
+    bucket: str | None
+    top_pairs: int
+    keep: str
+    dtype: str
+    batch_size: int
+    device: str
+    decode_threads: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """Shards that are committed together: (shard id, URL) in order of id."""
+
+    shards: tuple[tuple[str, str], ...]
+
+    @property
+    def name(self) -> str:
+        """The moments file of the group, a function of its shards only."""
+        ids = [shard for shard, _ in self.shards]
+        tail = f"-{len(ids)}-{sha256(' '.join(ids).encode())[:8]}" if len(ids) > 1 else ""
+        return f"moments/{ids[0]}{tail}.safetensors"
+
+
+class Extractor:
+    """A worker: holds the model, turns groups into files. Built once per process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.run = Run(settings.out)
+        spec = settings.model
+        loaded = load_model(spec.name, spec.pretrained, spec.checkpoint, settings.device)
+        check_words(loaded, settings.concepts)
+        self.loaded = loaded
+        self.pool = attention_pool.attention_pool_of(loaded.model.visual)
+        self.geometry = geometry_of(attention_pool.directions_of(self.pool))
+        directions = self.geometry.directions
+        texts = _texts(loaded, settings.concepts, directions.width)
+        self.texts = texts.to(settings.device)  # [Q,D]
+        self.pairs = concepts.concept_pairs(directions, self.texts, CONCEPT_PAIRS)
+        self.threads = ThreadPoolExecutor(settings.decode_threads)
+        self.clock = Clock()
+        self.images, self.rejected, self.checked = 0, 0, False
+        dense = directions.heads if settings.keep == "dense" else 0
+        self.layout = rows.Layout(settings.columns, rows.slugs(settings.concepts), dense)
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """What every file says of its origin: run.json."""
+        return {"nhd": self.run.info}
+
+    def describe(self) -> dict[str, Any]:
+        """What only the loaded model can tell: weights hash, preprocessing, sizes, concept pairs."""
+        directions = self.geometry.directions
+        return {
+            "weights_sha256": self.loaded.weights_sha256,
+            "preprocess_id": self.loaded.preprocess_id,
+            "units": {
+                "heads": directions.heads,
+                "neurons": directions.neurons,
+                "pairs": directions.pairs,
+                "width": directions.width,
+            },
+            "concept_pairs": self.pairs.pairs.tolist(),
+        }
+
+    def progress(self) -> dict[str, Any]:
+        """Running totals since this worker started."""
+        return {"images": self.images, "rejects": self.rejected, "seconds": dict(self.clock.seconds)}
+
+    def work(self, group: Group) -> list[dict[str, Any]]:
+        """Extract and commit a group; return the commit records of its shards."""
+        total: moments.Moments | None = None
+        records = []
+        first_id = 0
+        for shard, url in group.shards:
+            record, part = self._shard(shard, url, first_id)
+            records.append(record | {"moments": group.name})
+            first_id += record["written"]
+            if part is not None:
+                total = part if total is None else moments.merge(total, part)
+        if total is not None:
+            self.run.write_moments(group.name, total, {"records": records})
+        for record in records:
+            record["moments"] = None if total is None else group.name
+            write_json(self.run.at("shards", f"{record['shard']}.json"), record)
+        return records
+
+    def _shard(
+        self, shard: str, url: str, first_id: int
+    ) -> tuple[dict[str, Any], moments.Moments | None]:
+        before = dict(self.clock.seconds)
+        done: list[rows.Batch] = []
+        rejects: list[Reject] = []
+        total: moments.Moments | None = None
+        written = 0
+        settings = self.settings
+        stream = batches(
+            url, self.loaded.preprocess, settings.batch_size, self.threads, self.clock
+        )
+        for items in stream:
+            start = time.perf_counter()
+            good, bad = self._admit(items)
+            batch, part, lost = self._batch(good, first_id + written) if good else (None, None, [])
+            rejects += bad + lost
+            if batch is not None and part is not None:
+                done.append(batch)
+                written += len(batch.samples)
+                total = part if total is None else moments.merge(total, part)
+            self.images += len(items)
+            self.rejected += len(bad) + len(lost)
+            self.clock.add("forward", start)
+        files = self._write(shard, done, rejects)
+        spent = {k: round(v - before[k], 3) for k, v in self.clock.seconds.items()}
+        return _record(shard, url, written, rejects, spent, files), total
+
+    def _admit(self, items: list[Decoded | Reject]) -> tuple[list[Decoded], list[Reject]]:
+        """Set aside what cannot go on: rejects so far, and samples without a usable label."""
+        good: list[Decoded] = []
+        bad: list[Reject] = []
+        for item in items:
+            if isinstance(item, Reject):
+                bad.append(item)
+            elif problem := _label_problem(item, self.settings.labels):
+                bad.append(problem)
+            else:
+                good.append(item)
+        return good, bad
+
+    def _batch(
+        self, items: list[Decoded], first_id: int
+    ) -> tuple[rows.Batch | None, moments.Moments | None, list[Reject]]:
+        pixels = torch.stack([item.pixels for item in items]).to(self.settings.device)
+        with torch.inference_mode():
+            coefficients, embedding = self._forward(pixels)
+            finite = coefficients.flatten(1).isfinite().all(1) & embedding.isfinite().all(1)
+            lost = [
+                Reject(item.sample.key, "forward", "not_finite", "the model's output is not finite")
+                for item, ok in zip(items, finite.tolist(), strict=True)
+                if not ok
+            ]
+            kept = [item for item, ok in zip(items, finite.tolist(), strict=True) if ok]
+            if not kept:
+                return None, None, lost
+            coefficients, embedding = coefficients[finite], embedding[finite]
+            measures = concepts.measures(coefficients, embedding, self.pairs, self.texts)
+            part = self._moments(coefficients, kept, measures.similarity, first_id)
+            return self._rows(kept, coefficients, embedding, measures), part, lost
+
+    def _forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Images [B,3,S,S] → coefficients [B,H,C] and embedding [B,D], both fp32."""
+        visual = self.loaded.model.visual
+        with self._precision():
+            features = attention_pool.feature_map(visual, pixels)
+        coefficients = attention_pool.coefficients(self.pool, features.float())
+        embedding = self.geometry.directions.total(coefficients)
+        if not self.checked:
+            self._self_check(pixels, embedding)
+        return coefficients, embedding
+
+    def _self_check(self, pixels: Tensor, embedding: Tensor) -> None:
+        """Refuse to go on if the decomposition does not add up to the model's own embedding."""
+        with self._precision():
+            expected = self.loaded.model.encode_image(pixels).float()
+        error = float((embedding - expected).norm() / expected.norm())
+        limit = TOLERANCE[self.settings.dtype]
+        if not error <= limit and bool(expected.isfinite().all()):
+            raise UsageError(
+                f"self-check failed: the pairs add up to the embedding only within {error:.1e} "
+                f"(limit {limit:.0e} for {self.settings.dtype}); use --dtype float32"
+            )
+        self.checked = True
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        dtype = DTYPES[self.settings.dtype]
+        if dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(torch.device(self.settings.device).type, dtype)
+
+    def _moments(
+        self, coefficients: Tensor, kept: list[Decoded], similarity: Tensor, first_id: int
+    ) -> moments.Moments:
+        fields = [item.sample.fields for item in kept]
+        labels = torch.tensor([[bool(f[name]) for name in self.settings.labels] for f in fields])
+        ids = torch.arange(first_id, first_id + len(kept), device=coefficients.device)
+        bucket = self.settings.bucket
+        return moments.moments_of(
+            coefficients,
+            self.geometry,
+            ids,
+            similarity=similarity,
+            labels=labels.to(coefficients.device).view(len(kept), -1),
+            buckets=[str(f.get(bucket)) for f in fields] if bucket else None,
+        )
+
+    def _rows(
+        self, kept: list[Decoded], coefficients: Tensor, embedding: Tensor, measures: Any
+    ) -> rows.Batch:
+        signed = coefficients * self.geometry.norms  # [B,H,C]
+        flat = signed.flatten(1)
+        top = min(self.settings.top_pairs, flat.shape[1])
+        norms, pairs = flat.abs().topk(top, dim=1)
+        return rows.Batch(
+            [item.sample for item in kept],
+            [(item.width, item.height) for item in kept],
+            embedding.cpu(),
+            pairs.int().cpu(),
+            flat.gather(1, pairs).half().float().cpu(),
+            flat.abs().sum(1).cpu(),
+            norms.sum(1).cpu(),
+            concepts.Measures(*(value.cpu() for value in measures)),
+            signed.half().float().cpu() if self.layout.dense_heads else None,
+        )
+
+    def _write(
+        self, shard: str, done: list[rows.Batch], rejects: list[Reject]
+    ) -> dict[str, dict[str, Any]]:
+        start = time.perf_counter()
+        table = rows.table(shard, done, self.layout)
+        files = {}
+        path = f"images/{shard}.parquet"
+        data = write_parquet(self.run.at(path), table, self.provenance)
+        files["images"] = {"path": path, "bytes": len(data), "sha256": sha256(data)}
+        if rejects:
+            path = f"rejects/{shard}.parquet"
+            listed = [(shard, r.key, r.stage, r.reason, r.detail) for r in rejects]
+            columns = [pa.array(column, pa.string()) for column in zip(*listed, strict=True)]
+            rejected = pa.Table.from_arrays(columns, schema=REJECTS)
+            data = write_parquet(self.run.at(path), rejected, self.provenance)
+            files["rejects"] = {"path": path, "bytes": len(data), "sha256": sha256(data)}
+        self.clock.add("write", start)
+        return files
+
+
+def _texts(loaded: LoadedModel, texts: tuple[str, ...], width: int) -> Tensor:
+    return text_embeddings(loaded, texts) if texts else torch.zeros(0, width)
+
+
+def _label_problem(item: Decoded, labels: tuple[str, ...]) -> Reject | None:
+    for name in labels:
+        value = item.sample.fields.get(name)
+        if value is None:
+            return Reject(item.sample.key, "label", "missing_label", f"no field '{name}'")
+        if value not in (0, 1):
+            return Reject(item.sample.key, "label", "label_not_boolean", f"{name}={value!r}"[:200])
+    return None
+
+
+def _record(
+    shard: str,
+    url: str,
+    written: int,
+    rejects: list[Reject],
+    seconds: dict[str, float],
+    files: dict[str, dict[str, Any]],
+) -> dict[str, Any]:
+    return {
+        "shard": shard,
+        "url": url,
+        "read": written + len(rejects),
+        "written": written,
+        "rejected": len(rejects),
+        "reasons": dict(Counter(reject.reason for reject in rejects)),
+        "seconds": seconds,
+        "files": files,
+        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

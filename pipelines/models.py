@@ -1,0 +1,188 @@
+"""Load a CLIP by name: `tiny`, or any open_clip ResNet with a pretrained tag or a checkpoint file."""
+
+import difflib
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import open_clip
+import torch
+import torch.nn.functional as F
+from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
+
+from pipelines.errors import UsageError
+from pipelines.images import Transform, preprocess_id
+from pipelines.tiny import model as tiny
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+RANDOM_SEED = 0
+Tokenizer = Callable[..., torch.Tensor]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Which weights: a model name, a pretrained tag ("none" for random weights), or a file."""
+
+    name: str = "tiny"
+    pretrained: str | None = None
+    checkpoint: str | None = None
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A CLIP in eval mode with what belongs to it."""
+
+    model: Any
+    preprocess: Transform
+    tokenizer: Tokenizer
+    weights_sha256: str
+    spec: ModelSpec
+
+    @property
+    def preprocess_id(self) -> str:
+        """Short name of the preprocessing."""
+        return preprocess_id(self.preprocess)
+
+
+def load_model(
+    name: str = "tiny",
+    pretrained: str | None = None,
+    checkpoint: str | None = None,
+    device: str = "cpu",
+) -> LoadedModel:
+    """Load a model with its preprocessing and tokenizer, in fp32 and eval mode, on `device`.
+
+    Raises UsageError for an unknown name or tag, a model without neuron-head pairs, weights that
+    cannot be had, and a checkpoint that does not fit.
+    """
+    spec = ModelSpec(name, pretrained, checkpoint)
+    if name == "tiny":
+        clip, preprocess, tokenizer = _tiny(spec)
+    else:
+        clip, preprocess, tokenizer = _open_clip(spec)
+    clip = clip.eval().requires_grad_(False).to(device)
+    return LoadedModel(clip, preprocess, tokenizer, weights_sha256(clip), spec)
+
+
+def _tiny(spec: ModelSpec) -> tuple[Any, Transform, Tokenizer]:
+    if spec.pretrained == "none":
+        with torch.random.fork_rng():
+            torch.manual_seed(RANDOM_SEED)
+            clip = tiny.build()
+    elif spec.pretrained:
+        raise UsageError("the tiny model has one set of weights; leave out --pretrained")
+    else:
+        path = spec.checkpoint or tiny.weights_path()
+        if not os.path.exists(path):
+            raise UsageError(f"the weights file {path} does not exist")
+        try:
+            clip = tiny.load(path)
+        except Exception as error:
+            raise UsageError(f"{path} does not fit the tiny model: {_short(error)}") from error
+    return clip, tiny.preprocess(), tiny.tokenizer()
+
+
+def _open_clip(spec: ModelSpec) -> tuple[Any, Transform, Tokenizer]:
+    _check_name(spec.name)
+    pretrained = _pretrained(spec)
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(RANDOM_SEED)
+            clip, _, preprocess = open_clip.create_model_and_transforms(
+                spec.name, pretrained=pretrained, device="cpu", weights_only=True
+            )
+    except Exception as error:
+        raise _weights_error(spec, error) from error
+    return clip, preprocess, open_clip.get_tokenizer(spec.name)
+
+
+def _check_name(name: str) -> None:
+    known = [m for m in open_clip.list_models() if m.startswith("RN")]
+    if name in known:
+        return
+    if name in open_clip.list_models():
+        raise UsageError(
+            f"{name} has no ResNet attention pool, so no neuron-head pairs; "
+            f"choose one of: tiny, {', '.join(known)}"
+        )
+    close = difflib.get_close_matches(name, ["tiny", *known], n=3, cutoff=0.4) or ["tiny", *known]
+    raise UsageError(f"no model is called '{name}'; did you mean {' or '.join(close)}?")
+
+
+def _pretrained(spec: ModelSpec) -> str | None:
+    """What open_clip's `pretrained` argument must be: a tag, a file, or None for random weights."""
+    if spec.checkpoint:
+        if spec.pretrained:
+            raise UsageError("give --pretrained or --checkpoint, not both")
+        if not os.path.exists(spec.checkpoint):
+            raise UsageError(f"the checkpoint {spec.checkpoint} does not exist")
+        return spec.checkpoint
+    tags = open_clip.list_pretrained_tags_by_model(spec.name)
+    if spec.pretrained == "none":
+        return None
+    if spec.pretrained is None:
+        raise UsageError(
+            f"{spec.name} needs weights: --pretrained {'|'.join(tags) or 'TAG'}, "
+            "--checkpoint FILE, or --pretrained none for random ones"
+        )
+    if spec.pretrained not in tags:
+        raise UsageError(
+            f"{spec.name} has no weights called '{spec.pretrained}'; known: {', '.join(tags)}"
+        )
+    return spec.pretrained
+
+
+def _weights_error(spec: ModelSpec, error: Exception) -> UsageError:
+    if spec.checkpoint:
+        return UsageError(f"{spec.checkpoint} does not fit {spec.name}: {_short(error)}")
+    return UsageError(
+        f"the weights '{spec.pretrained}' of {spec.name} could not be downloaded "
+        f"({_short(error)}); download them elsewhere and pass --checkpoint FILE"
+    )
+
+
+def _short(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {' '.join(lines)[:160]}"
+
+
+def weights_sha256(model: torch.nn.Module) -> str:
+    """SHA-256 over the sorted state dict (names, shapes, values in fp32): equal for equal weights."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def text_embeddings(
+    loaded: LoadedModel, texts: Sequence[str], templates: bool = True, batch_size: int = 512
+) -> torch.Tensor:
+    """Unit text embeddings [K,D] fp32: of each text alone, or averaged over open_clip's 80 templates.
+
+    The template average is NAD's and open_clip's zero-shot procedure: each prompt is normalised,
+    then the mean is normalised.
+    """
+    forms = OPENAI_IMAGENET_TEMPLATES if templates else [lambda text: text]
+    prompts = [form(text) for text in texts for form in forms]
+    device = next(loaded.model.parameters()).device
+    rows = []
+    with torch.inference_mode():
+        for start in range(0, len(prompts), batch_size):
+            ids = loaded.tokenizer(prompts[start : start + batch_size]).to(device)
+            rows.append(F.normalize(loaded.model.encode_text(ids).float(), dim=-1).cpu())
+    stacked = torch.cat(rows).view(len(texts), len(forms), -1)  # [K,F,D]
+    return F.normalize(stacked.mean(dim=1), dim=-1).clone()
+
+
+def check_words(loaded: LoadedModel, texts: Sequence[str]) -> None:
+    """UsageError if a concept has a word that the tiny model has never seen."""
+    unknown = getattr(loaded.tokenizer, "unknown", lambda text: [])
+    for text in texts:
+        if words := unknown(text):
+            raise UsageError(
+                f"the tiny model does not know the word '{words[0]}' of concept '{text}'; "
+                f"it knows: {', '.join(tiny.tokenizer().words)}"
+            )

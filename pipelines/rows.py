@@ -1,0 +1,169 @@
+"""The image rows of a run: their Parquet schema, and tables built from what extraction computes."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from nhd_ops.concepts import Measures
+from pipelines.errors import UsageError
+from pipelines.shards import Sample
+
+TYPES = {"bool": pa.bool_(), "int64": pa.int64(), "double": pa.float64(), "string": pa.string()}
+MEASURES = ("share", "score", "similarity")
+OWN = (
+    "shard", "key", "width", "height", "meta", "embedding", "pairs", "coefficients",
+    "norm_total", "norm_kept",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which columns a run has: the user's (name → type name), the concepts' slugs, dense heads."""
+
+    columns: dict[str, str]
+    slugs: tuple[str, ...]
+    dense_heads: int = 0
+
+    def schema(self) -> pa.Schema:
+        """The Arrow schema of `images/<shard-id>.parquet` (columns as in the README's run folder)."""
+        floats = pa.list_(pa.float32())
+        fields = [("shard", pa.string()), ("key", pa.string())]
+        fields += [("width", pa.int32()), ("height", pa.int32()), ("meta", pa.string())]
+        fields += [(name, TYPES[kind]) for name, kind in self.columns.items()]
+        fields += [("embedding", floats), ("pairs", pa.list_(pa.int32())), ("coefficients", floats)]
+        fields += [("norm_total", pa.float32()), ("norm_kept", pa.float32())]
+        fields += [(f"{m}_{slug}", pa.float32()) for slug in self.slugs for m in MEASURES]
+        fields += [(f"head_{head:03d}", floats) for head in range(self.dense_heads)]
+        return pa.schema(fields)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What extraction knows of B images, on the CPU."""
+
+    samples: list[Sample]
+    sizes: list[tuple[int, int]]
+    """(width, height) of each source image."""
+    embedding: Tensor
+    """[B,D]"""
+    pairs: Tensor
+    """[B,m] int32, largest norm first."""
+    coefficients: Tensor
+    """[B,m] signed s·‖u‖, rounded to fp16, as fp32."""
+    norm_total: Tensor
+    """[B]"""
+    norm_kept: Tensor
+    """[B]"""
+    measures: Measures
+    dense: Tensor | None
+    """[B,H,C] s·‖u‖ rounded to fp16, or None."""
+
+
+def slug(text: str) -> str:
+    """A column-name form of a concept: "A red car" → "a_red_car"."""
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_") or "concept"
+
+
+def slugs(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """The slugs of all concepts; UsageError where two concepts would share a column."""
+    made: dict[str, str] = {}
+    for text in texts:
+        if (name := slug(text)) in made:
+            raise UsageError(f"concept '{text}' is given twice (also as '{made[name]}')")
+        made[name] = text
+    return tuple(made)
+
+
+def check_column_names(names: tuple[str, ...], concept_slugs: tuple[str, ...]) -> None:
+    """UsageError where a metadata column would overwrite one of the run's own."""
+    own = {*OWN, *(f"{m}_{s}" for s in concept_slugs for m in MEASURES)}
+    for name in names:
+        if name in own:
+            raise UsageError(f"the metadata field '{name}' has the name of one of nhd's own columns")
+
+
+def infer_types(names: tuple[str, ...], found: list[dict[str, Any]]) -> dict[str, str]:
+    """The type name of each metadata column from some samples; UsageError for an unknown field."""
+    types = {}
+    for name in names:
+        values = [fields[name] for fields in found if fields.get(name) is not None]
+        if not values:
+            known = sorted({key for fields in found for key in fields})
+            raise UsageError(
+                f"no sample has a field '{name}' in its JSON; fields found: "
+                f"{', '.join(known) or 'none (the samples have no JSON)'}"
+            )
+        types[name] = _type_of(values)
+    return types
+
+
+def _type_of(values: list[Any]) -> str:
+    if all(isinstance(v, bool) for v in values):
+        return "bool"
+    if all(isinstance(v, int) and not isinstance(v, bool) for v in values):
+        return "int64"
+    if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+        return "double"
+    return "string"
+
+
+def fit_type(value: Any, kind: str) -> Any:
+    """`value` as its column's type; None where it does not fit (the row's meta still has it)."""
+    if value is None:
+        return None
+    if kind == "string":
+        return value if isinstance(value, str) else str(value)
+    number = isinstance(value, int | float)
+    if not number or (kind == "int64" and (value != value or int(value) != value)):
+        return None
+    if kind == "bool":
+        return bool(value) if value in (0, 1) else None
+    return float(value) if kind == "double" else int(value)
+
+
+def table(shard: str, batches: list[Batch], layout: Layout) -> pa.Table:
+    """The rows of one shard, in the order they were read."""
+    schema = layout.schema()
+    samples = [sample for batch in batches for sample in batch.samples]
+    sizes = np.array([size for batch in batches for size in batch.sizes], np.int32).reshape(-1, 2)
+    columns: dict[str, Any] = {
+        "shard": [shard] * len(samples),
+        "key": [sample.key for sample in samples],
+        "width": sizes[:, 0],
+        "height": sizes[:, 1],
+        "meta": [sample.meta for sample in samples],
+    }
+    for name, kind in layout.columns.items():
+        columns[name] = [fit_type(sample.fields.get(name), kind) for sample in samples]
+    columns |= _numbers(batches, layout) if batches else {}
+    arrays = [_array(columns.get(field.name, []), field.type) for field in schema]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _numbers(batches: list[Batch], layout: Layout) -> dict[str, Tensor]:
+    numbers = {
+        name: torch.cat([getattr(batch, name) for batch in batches])
+        for name in ("embedding", "pairs", "coefficients", "norm_total", "norm_kept")
+    }
+    for measure in MEASURES:
+        stacked = torch.cat([getattr(batch.measures, measure) for batch in batches])  # [N,Q]
+        numbers |= {f"{measure}_{s}": stacked[:, q] for q, s in enumerate(layout.slugs)}
+    if layout.dense_heads:
+        dense = torch.cat([batch.dense for batch in batches if batch.dense is not None])
+        numbers |= {f"head_{h:03d}": dense[:, h] for h in range(layout.dense_heads)}
+    return numbers
+
+
+def _array(values: Any, kind: pa.DataType) -> pa.Array:
+    if not isinstance(values, Tensor):
+        return pa.array(values, kind)
+    flat = pa.array(values.contiguous().flatten().numpy())
+    if not pa.types.is_list(kind):
+        return flat.cast(kind)
+    offsets = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
+    return pa.ListArray.from_arrays(pa.array(offsets), flat.cast(kind.value_type))

@@ -1,0 +1,219 @@
+"""The two sides of a comparison: their rows, moments and counts, from two runs or from one.
+
+Rows are put in the order of a seeded hash of (shard, key), so that samples, splits and folds
+depend on the images alone: never on the order of rows, shards or workers.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from nhd_ops.moments import Moments
+from nhd_ops.pair_moments import PairMoments
+from pipelines.errors import UsageError
+from pipelines.store import Run
+
+MEASURES = ("share", "score", "similarity")
+MUST_AGREE = {"weights_sha256": "model weights", "preprocess_id": "preprocessing"}
+FEWEST_IMAGES = 30
+
+
+@dataclass(frozen=True)
+class Concept:
+    """A concept by its column name and its text."""
+
+    slug: str
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One side: its images and what is known of them as a whole."""
+
+    name: str
+    run: Run
+    info: dict[str, Any]
+    rows: pd.DataFrame
+    """shard, key, the measures of every concept, and the labels; in hash order."""
+    moments: Moments
+    """Of the whole run, also where the side is one bucket of it."""
+    pairs: PairMoments | None
+    """Of this side alone; None where the run kept no moments per bucket."""
+    counts: dict[str, Any] | None
+    """read, written, rejected, reasons; None for a bucket, whose rejects cannot be told."""
+
+    def values(self, concepts: list[Concept], measure: str) -> np.ndarray:
+        """[n,Q] of one measure."""
+        return self.rows[[f"{measure}_{c.slug}" for c in concepts]].to_numpy(np.float64)
+
+    def features(self, concepts: list[Concept]) -> np.ndarray:
+        """[n,Q,3]: every measure of every concept."""
+        return np.stack([self.values(concepts, m) for m in MEASURES], axis=-1)
+
+    def embeddings(self, limit: int) -> np.ndarray:
+        """[n,D], unit length, of the first `limit` rows; reads one shard's file at a time."""
+        wanted = self.rows[["shard", "key"]].head(limit)
+        found = {}
+        for shard, group in wanted.groupby("shard"):
+            table = self.run.table(f"images/{shard}.parquet", ["key", "embedding"])
+            place = {key: i for i, key in enumerate(table["key"].to_pylist())}
+            rows = [place[key] for key in group["key"]]
+            for index, row in zip(group.index, _matrix(table["embedding"].take(rows)), strict=True):
+                found[index] = row
+        vectors = np.stack([found[index] for index in wanted.index]).astype(np.float64)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """Both sides, and what can be compared between them."""
+
+    baseline: Side
+    current: Side
+    concepts: list[Concept]
+    """Those that both runs scored."""
+    labels: list[str]
+    dropped: list[str]
+    """Concepts and labels that only one side has."""
+    by: str | None = None
+    trend: list[Side] | None = None
+    """With `by`: one side for each value of the column, in order."""
+
+
+def two_runs(baseline: str, current: str, seed: int) -> Sides:
+    """The whole of two runs; UsageError if their numbers cannot be compared."""
+    runs = Run(baseline), Run(current)
+    infos = [run.info for run in runs]
+    for field, noun in MUST_AGREE.items():
+        if infos[0].get(field) != infos[1].get(field):
+            raise UsageError(
+                f"the runs have different {noun} ({_short(infos[0].get(field))} and "
+                f"{_short(infos[1].get(field))}), so their numbers mean different things; "
+                "extract both with the same model"
+            )
+    concepts, labels = _shared(infos, "concepts"), _shared(infos, "labels")
+    if not concepts:
+        raise UsageError("the runs share no concept; extract both with the same --concepts")
+    known = [Concept(**c) for c in concepts]
+    sides = [
+        _side(name, run, info, known, labels, seed)
+        for name, run, info in zip(("baseline", "current"), runs, infos, strict=True)
+    ]
+    dropped = [_name(item) for field in ("concepts", "labels") for item in _unshared(infos, field)]
+    return Sides(sides[0], sides[1], known, labels, dropped)
+
+
+def one_run(url: str, by: str, values: tuple[str, str] | None, seed: int) -> Sides:
+    """Two values of a column of one run: the named ones, or the first against the last."""
+    run = Run(url)
+    info = run.info
+    if by not in info["columns"]:
+        raise UsageError(
+            f"{url} has no column '{by}'; it has "
+            f"{', '.join(sorted(info['columns'])) or 'none (extract with --columns)'}"
+        )
+    concepts = [Concept(**c) for c in info["concepts"]]
+    whole = _side(by, run, info, concepts, info["labels"], seed, by)
+    found = _in_order(whole.rows[by].dropna().unique())
+    if len(found) < 2:
+        raise UsageError(f"column '{by}' has only one value in {url}; two are needed to compare")
+    first, last = values or (found[0], found[-1])
+    for value in (first, last):
+        if value not in found:
+            raise UsageError(f"column '{by}' has no value '{value}'; it has {', '.join(found)}")
+    trend = [_bucket(whole, by, value) for value in found]
+    chosen = {side.name: side for side in trend}
+    baseline, current = (_enough(chosen[f"{by} = {value}"]) for value in (first, last))
+    return Sides(baseline, current, concepts, info["labels"], [], by, trend)
+
+
+def _side(
+    name: str,
+    run: Run,
+    info: dict[str, Any],
+    concepts: list[Concept],
+    labels: list[str],
+    seed: int,
+    by: str | None = None,
+) -> Side:
+    measures = [f"{m}_{c.slug}" for c in concepts for m in MEASURES]
+    columns = list(dict.fromkeys(["shard", "key", *measures, *labels, *([by] if by else [])]))
+    table = run.images(columns)
+    rows = _hash_order(_frame(table, by), seed)
+    moments = run.moments()
+    side = Side(name, run, info, rows, moments, moments.pairs, _counts(run))
+    return side if by else _enough(side)
+
+
+def _frame(table: pa.Table, by: str | None) -> pd.DataFrame:
+    frame = table.to_pandas()
+    if by:  # As text, like the names of the buckets in the moments.
+        values = table[by].to_pylist()
+        frame[by] = pd.Series([None if v is None else str(v) for v in values], dtype=object)
+    return frame
+
+
+def _hash_order(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
+    keys = rows["shard"] + "/" + rows["key"]
+    hashed = pd.util.hash_pandas_object(keys, index=False, hash_key=f"{seed:016d}"[:16])
+    order = np.lexsort((keys.to_numpy(str), hashed.to_numpy()))
+    return rows.iloc[order].reset_index(drop=True)
+
+
+def _bucket(whole: Side, by: str, value: str) -> Side:
+    rows = whole.rows[whole.rows[by] == value].reset_index(drop=True)
+    kept = whole.info.get("bucket") == by
+    pairs = whole.moments.buckets.get(value) if kept else None
+    return Side(f"{by} = {value}", whole.run, whole.info, rows, whole.moments, pairs, None)
+
+
+def _enough(side: Side) -> Side:
+    if len(side.rows) < FEWEST_IMAGES:
+        raise UsageError(
+            f"{side.name} has {len(side.rows)} images; a comparison needs at least "
+            f"{FEWEST_IMAGES} on each side"
+        )
+    return side
+
+
+def _counts(run: Run) -> dict[str, Any]:
+    records = run.records()
+    reasons: dict[str, int] = {}
+    for record in records:
+        for reason, count in record["reasons"].items():
+            reasons[reason] = reasons.get(reason, 0) + count
+    totals = {field: sum(r[field] for r in records) for field in ("read", "written", "rejected")}
+    return {**totals, "shards": len(records), "reasons": reasons}
+
+
+def _shared(infos: list[dict[str, Any]], field: str) -> list[Any]:
+    return [item for item in infos[0][field] if item in infos[1][field]]
+
+
+def _unshared(infos: list[dict[str, Any]], field: str) -> list[Any]:
+    one, other = infos[0][field], infos[1][field]
+    return [x for x in one if x not in other] + [x for x in other if x not in one]
+
+
+def _name(item: Any) -> str:
+    return item["text"] if isinstance(item, dict) else str(item)
+
+
+def _in_order(values: Any) -> list[str]:
+    """Numbers by size, anything else by letter."""
+    try:
+        return sorted(values, key=float)
+    except ValueError:
+        return sorted(values)
+
+
+def _matrix(column: pa.ChunkedArray) -> np.ndarray:
+    joined = column.combine_chunks()
+    return joined.flatten().to_numpy(zero_copy_only=False).reshape(len(joined), -1)
+
+
+def _short(value: Any) -> str:
+    return str(value)[:12]

@@ -1,0 +1,123 @@
+"""From a shard's bytes to batches of decoded images: read ahead, decode in threads, bounded memory."""
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from pipelines.images import Decoded, Transform, decode
+from pipelines.shards import Reject, Sample, samples
+
+T = TypeVar("T")
+
+
+class Clock:
+    """Seconds by phase, added to from several threads."""
+
+    def __init__(self) -> None:
+        self.seconds = {"read": 0.0, "decode": 0.0, "wait": 0.0, "forward": 0.0, "write": 0.0}
+        self._lock = threading.Lock()
+
+    def add(self, phase: str, start: float) -> None:
+        """Count the time since `start` (time.perf_counter) for `phase`."""
+        spent = time.perf_counter() - start
+        with self._lock:
+            self.seconds[phase] += spent
+
+
+def batches(
+    url: str, transform: Transform, size: int, pool: ThreadPoolExecutor, clock: Clock
+) -> Iterator[list[Decoded | Reject]]:
+    """Decoded samples of a shard in order, `size` at a time; reading runs ahead in a thread."""
+    grouped = _batched(_decoded(url, transform, pool, 2 * size, clock), size)
+    iterator = prefetch(grouped, depth=2)
+    while True:
+        start = time.perf_counter()
+        batch = next(iterator, None)
+        clock.add("wait", start)
+        if batch is None:
+            return
+        yield batch
+
+
+def _decoded(
+    url: str, transform: Transform, pool: ThreadPoolExecutor, ahead: int, clock: Clock
+) -> Iterator[Decoded | Reject]:
+    pending: deque[Future[Decoded | Reject]] = deque()
+    for sample in _timed(samples(url), clock):
+        pending.append(pool.submit(_decode, sample, transform, clock))
+        if len(pending) >= ahead:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
+
+
+def _decode(sample: Sample | Reject, transform: Transform, clock: Clock) -> Decoded | Reject:
+    if isinstance(sample, Reject):
+        return sample
+    start = time.perf_counter()
+    try:
+        return decode(sample, transform)
+    finally:
+        clock.add("decode", start)
+
+
+def _timed(items: Iterator[T], clock: Clock) -> Iterator[T]:
+    while True:
+        start = time.perf_counter()
+        try:
+            item = next(items)
+        except StopIteration:
+            return
+        finally:
+            clock.add("read", start)
+        yield item
+
+
+def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    batch: list[T] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
+    """Run an iterator in a thread, at most `depth` items ahead; its exceptions come out here."""
+    ready: queue.Queue[tuple[str, T | BaseException | None]] = queue.Queue(maxsize=depth)
+    stopped = threading.Event()
+
+    def offer(entry: tuple[str, T | BaseException | None]) -> None:
+        while not stopped.is_set():
+            try:
+                return ready.put(entry, timeout=0.1)
+            except queue.Full:
+                continue
+
+    def fill() -> None:
+        try:
+            for item in items:
+                offer(("item", item))
+                if stopped.is_set():
+                    return
+            offer(("end", None))
+        except BaseException as error:
+            offer(("error", error))
+
+    threading.Thread(target=fill, daemon=True).start()
+    try:
+        while True:
+            kind, value = ready.get()
+            if kind == "end":
+                return
+            if kind == "error":
+                raise value  # type: ignore[misc]
+            yield value  # type: ignore[misc]
+    finally:
+        stopped.set()

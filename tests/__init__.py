@@ -1,0 +1,1 @@
+"""Tests of all layers; run with infra/test.sh."""

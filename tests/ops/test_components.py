@@ -1,0 +1,131 @@
+"""Components from small eigenproblems are those of the SVD of materialised contributions."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from nhd_ops import components as cc
+from nhd_ops import extremes
+from nhd_ops.geometry import geometry_of
+from nhd_ops.moments import moments_of
+from tests import reference
+from tests.ops import random_world
+
+GEOMETRY = geometry_of(random_world.directions())
+VECTORS = reference.materialise(GEOMETRY.directions)  # [H,C,D]
+
+
+def world(images, **kind):
+    s = random_world.coefficients(images, **kind)
+    return s, moments_of(s, GEOMETRY, torch.arange(images))
+
+
+def assert_same_components(found, ratios, contributions, k):
+    components, wanted = reference.pca(contributions, k)
+    torch.testing.assert_close(ratios, wanted, rtol=1e-5, atol=1e-9)
+    cosines = (found * components).sum(-1)
+    torch.testing.assert_close(cosines.abs(), torch.ones(k).double(), rtol=1e-5, atol=0)
+    torch.testing.assert_close(found.norm(dim=-1), torch.ones(k).double(), rtol=1e-5, atol=0)
+
+
+def test_a_pair_varies_along_one_line():
+    s, moments = world(120)
+    r = torch.einsum("b,d->bd", s[:, 1, 4], VECTORS[1, 4])
+    singular = torch.linalg.svdvals(r - r.mean(0))
+    assert singular[1] / singular[0] < 1e-5
+    (component,), _ = reference.pca(r, 1)
+    pair = torch.tensor([24 + 4])
+    found = cc.pair_components(GEOMETRY.directions, pair, cc.signs(moments))[0]
+    torch.testing.assert_close(found * torch.sign(found @ component), component)
+
+
+def test_neuron_components_are_those_of_materialised_contributions():
+    s, moments = world(150)
+    _, covariance = cc.fitted_moments(moments.neurons)
+    found = cc.neuron_components(covariance, GEOMETRY.neuron_gram, 2)
+    neurons = torch.arange(24)
+    directions = cc.neuron_directions(GEOMETRY.directions, neurons, found.weights)  # [C,2,D]
+    for neuron in (0, 7, 23):
+        own = torch.einsum("bh,hd->bd", s[:, :, neuron], VECTORS[:, neuron])
+        assert_same_components(directions[neuron], found.explained_variance_ratio[neuron], own, 2)
+
+
+def test_head_components_are_those_of_materialised_contributions():
+    s, moments = world(150)
+    _, covariance = cc.fitted_moments(moments.heads)
+    found = cc.head_components(covariance, GEOMETRY.head_gram, 3)
+    directions = cc.head_directions(GEOMETRY.directions, found.weights)  # [H,3,D]
+    for head in range(3):
+        own = s[:, head] @ VECTORS[head]
+        assert_same_components(directions[head], found.explained_variance_ratio[head], own, 3)
+
+
+def test_components_of_the_top_50_are_fitted_on_the_images_of_largest_norm():
+    s, moments = world(150)
+    mean, covariance = cc.fitted_moments(moments.neurons, fit_on="top50")
+    found = cc.neuron_components(covariance, GEOMETRY.neuron_gram, 1)
+    directions = cc.neuron_directions(GEOMETRY.directions, torch.arange(24), found.weights)
+    own = torch.einsum("bh,hd->bd", s[:, :, 7], VECTORS[:, 7])
+    top = own.norm(dim=1).argsort(descending=True)[:50]
+    assert_same_components(directions[7], found.explained_variance_ratio[7], own[top], 1)
+    torch.testing.assert_close(mean[7], s[top, :, 7].mean(0))
+
+
+def test_the_top_50_of_fewer_images_are_all_of_them():
+    _, moments = world(20)
+    for all_of_it, top in zip(
+        cc.fitted_moments(moments.heads), cc.fitted_moments(moments.heads, "top50"), strict=True
+    ):
+        torch.testing.assert_close(all_of_it, top)
+
+
+def test_components_beyond_the_rank_are_zero_and_a_constant_unit_has_none():
+    line = torch.tensor([1.0, -2.0, 0.5]).double()
+    covariance = torch.stack([torch.outer(line, line), torch.zeros(3, 3).double()])
+    gram = GEOMETRY.neuron_gram[:2]
+    found = cc.unit_components(covariance, gram, 3)
+    assert found.weights[0, 0].norm() > 0
+    assert not found.weights[0, 1:].any() and not found.weights[1].any()
+    torch.testing.assert_close(
+        found.explained_variance_ratio[0], torch.tensor([1.0, 0, 0]).double(), atol=1e-12, rtol=0
+    )
+    assert found.explained_variance_ratio[1].isnan().all()
+
+
+def test_the_largest_weight_of_a_component_is_positive():
+    _, moments = world(150)
+    weights = cc.unit_components(moments.neurons.covariance(), GEOMETRY.neuron_gram, 3).weights
+    largest = weights.gather(-1, weights.abs().argmax(-1, keepdim=True))
+    assert (largest > 0).all()
+    negated = cc.unit_components(moments.neurons.covariance(), GEOMETRY.neuron_gram, 1).weights
+    torch.testing.assert_close(negated, weights[:, :1])
+
+
+@pytest.mark.parametrize("images", [1, 2, 7, 50, 51, 80, 99, 100, 130])
+def test_signs_and_importance_agree_with_all_images_sorted(images):
+    s, moments = world(images)
+    s = (s * torch.randn(3, 24, generator=torch.Generator().manual_seed(0)).sign()).float()
+    moments = moments_of(s, GEOMETRY.to(dtype=torch.float32), torch.arange(images))
+    signs, importance = cc.signs(moments), cc.importance(moments, GEOMETRY.norms)
+    for head, neuron in ((0, 0), (1, 7), (2, 23), (0, 11), (2, 5)):
+        own = s[:, head, neuron].double()
+        assert float(signs[head, neuron]) == reference.sign(own)
+        norms = ((own - own.mean()).abs() * GEOMETRY.norms[head, neuron]).sort().values
+        assert float(importance[head, neuron]) == pytest.approx(float(norms[-50:].mean()), 1e-6)
+
+
+def test_a_tie_flips_the_sign():
+    s = torch.ones(4, 3, 24)
+    s[:2] = -1
+    moments = moments_of(s, GEOMETRY.to(dtype=torch.float32), torch.arange(4))
+    assert (cc.signs(moments) == -1).all()
+
+
+def test_the_largest_deviations_are_always_among_the_extremes():
+    s, moments = world(400)
+    centred = s.float().double() - moments.pairs.mean
+    wanted = centred.flatten(1).abs().sort(0).values.flip(0)[:50].T
+    found = cc.top_deviations(moments).abs()
+    torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-9)
+    assert (extremes.unpack(moments.largest)[1] >= 0).all()

@@ -1,0 +1,45 @@
+"""Inertia, clarity and polysemanticity of images that are alike, two kinds, or unrelated."""
+
+from __future__ import annotations
+
+import torch
+
+from nhd_ops import polysemanticity as ps
+from tests import reference
+from tests.ops import random_world
+
+close = torch.testing.assert_close
+
+
+def test_inertia_is_ten_times_one_minus_the_squared_mean():
+    e = random_world.unit(30, 6).view(3, 10, 6)
+    close(ps.inertia(e), 10 * (1 - e.mean(1).square().sum(-1)))
+
+
+def test_clarity_is_the_mean_cosine_of_different_images():
+    e = random_world.unit(10, 6)
+    cosines = [float(e[i] @ e[j]) for i in range(10) for j in range(10) if i != j]
+    close(ps.clarity(e), torch.tensor(cosines).double().mean(), rtol=1e-5, atol=1e-6)
+
+
+def test_equal_images_are_monosemantic():
+    e = random_world.unit(1, 6).expand(10, 6)
+    for found, wanted in ((ps.inertia(e), 0), (ps.clarity(e), 1), (ps.polysemanticity(e), 0)):
+        close(found, torch.tensor(float(wanted)).double(), atol=1e-12, rtol=0)
+
+
+def test_two_kinds_of_images_are_told_apart():
+    kinds = torch.eye(2, 6).double()
+    centres = kinds[torch.tensor([0, 1, 1, 0, 0, 0, 1, 0, 1, 1])]
+    e = torch.nn.functional.normalize(centres + 0.05 * random_world.unit(10, 6), dim=-1)
+    close(ps.polysemanticity(e), torch.tensor(reference.two_means(e)).double())
+    assert float(ps.polysemanticity(e)) > 0.9
+
+
+def test_a_batch_of_units_is_measured_one_by_one():
+    e = random_world.unit(40, 6).view(2, 2, 10, 6)
+    both = ps.polysemanticity(e)
+    assert both.shape == (2, 2)
+    for i in range(2):
+        for j in range(2):
+            close(both[i, j], ps.polysemanticity(e[i, j]))
