@@ -27,21 +27,30 @@ class Components(NamedTuple):
     """[U,k] fp64; NaN for a unit that does not vary."""
 
 
-def top_deviations(moments: Moments) -> Tensor:
-    """The centred coefficients of the 50 images of largest |s - mean|, for every pair.
+class TopImages(NamedTuple):
+    """For every pair the images of largest centred norm, largest first; n = min(k, count)."""
 
-    Returns:
-        [H·C,n] fp64, n = min(50, count), largest magnitude first. Exact: those images are always
-        among the 50 largest and the 50 smallest. With fewer than 100 images the two lists
-        overlap, so only the images that are not among the largest are taken from the smallest.
+    ids: Tensor
+    """[H·C,n] int64."""
+    deviations: Tensor
+    """[H·C,n] fp64, s - mean."""
+
+
+def top_images(moments: Moments, k: int = TOP) -> TopImages:
+    """The images of largest |s - mean| of every pair, exactly: they are among its extremes.
+
+    Args:
+        k: at most 50.
     """
-    only_low = max(0, min(TOP, moments.count - TOP))
-    high = extremes.unpack(moments.largest)[0][:, : moments.count]
-    low = -extremes.unpack(moments.smallest)[0][:, :only_low]
-    mean = moments.pairs.mean.flatten()[:, None]
-    deviations = torch.cat([high, low], dim=1).double() - mean
-    order = deviations.abs().argsort(dim=1, descending=True, stable=True)[:, :TOP]
-    return deviations.gather(1, order)
+    high, high_ids = extremes.unpack(moments.largest)
+    low, low_ids = extremes.unpack(moments.smallest)
+    ids = torch.cat([high_ids, low_ids], dim=1)  # [H·C,100]
+    values = torch.cat([high, -low], dim=1).double()
+    deviations = values - moments.pairs.mean.flatten()[:, None]
+    # With fewer than 100 images, or many equal ones, an image can be in both lists.
+    magnitude = deviations.abs().masked_fill(_repeated(ids) | (ids < 0), -1)
+    order = magnitude.argsort(dim=1, descending=True, stable=True)[:, : min(k, moments.count)]
+    return TopImages(ids.gather(1, order), deviations.gather(1, order))
 
 
 def signs(moments: Moments) -> Tensor:
@@ -51,14 +60,14 @@ def signs(moments: Moments) -> Tensor:
     coefficient; a tie gives -1. The norm of the direction scales all of a pair's images alike
     and plays no part.
     """
-    deviations = top_deviations(moments)
+    deviations = top_images(moments).deviations
     positive = (deviations > 0).sum(1) * 2 > deviations.shape[1]
     return torch.where(positive, 1.0, -1.0).view(moments.pairs.mean.shape)
 
 
 def importance(moments: Moments, norms: Tensor) -> Tensor:
     """Mean of the 50 largest centred contribution norms |s - mean|·‖u‖, given ‖u‖: [H,C] fp64."""
-    return top_deviations(moments).abs().mean(1).view(norms.shape) * norms
+    return top_images(moments).deviations.abs().mean(1).view(norms.shape) * norms
 
 
 def fitted_moments(
@@ -127,6 +136,14 @@ def neuron_directions(directions: Directions, neurons: Tensor, weights: Tensor) 
 def head_directions(directions: Directions, weights: Tensor) -> Tensor:
     """Components of all heads in the joint space: weights [H,k,E] → [H,k,D]."""
     return weights.to(directions.output.dtype) @ directions.output.mT
+
+
+def _repeated(ids: Tensor) -> Tensor:
+    """Which ids [U,n] occur further left in their row."""
+    sorted_ids, order = ids.sort(dim=1, stable=True)
+    again = torch.zeros_like(ids, dtype=torch.bool)
+    again[:, 1:] = sorted_ids[:, 1:] == sorted_ids[:, :-1]
+    return torch.zeros_like(again).scatter(1, order, again)
 
 
 def _square_root(matrices: Tensor) -> Tensor:

@@ -24,4 +24,5 @@ def point_biserial(moments: Moments) -> Tensor:
     difference = moments.labels.sum1 / count1 - sum0 / count0  # NaN where a side is empty
     spread = moments.pairs.variance().sqrt()
     r = difference / spread * (count1 * count0).sqrt() / count
-    return torch.where(spread > 0, r.clamp(-1, 1), torch.nan)
+    varies = spread > 1e-12 * moments.pairs.mean.abs()  # beyond the rounding of fp64
+    return torch.where(varies, r.clamp(-1, 1), torch.nan)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from nhd_ops import extremes, pair_moments, unit_moments
 from nhd_ops.geometry import Geometry
-from nhd_ops.pair_moments import PairMoments, pair_moments_of
+from nhd_ops.pair_moments import Centred, PairMoments, centre, pair_moments_of
 from nhd_ops.target_moments import (
     ConceptMoments,
     LabelMoments,
@@ -81,15 +81,16 @@ def moments_of(
     """
     _refuse(coefficients)
     pairs, none = coefficients.flatten(1), coefficients.new_zeros(len(coefficients), 0)
-    neurons, heads = coefficients.mT, geometry.directions.head_values(coefficients)
+    s = centre(coefficients)
+    neurons = Centred(s.values.mT, s.mean.mT, s.deviations.mT)
     return Moments(
-        pair_moments_of(coefficients, geometry.norms),
+        pair_moments_of(s, geometry.norms),
         extremes.largest(pairs, ids, TOP),
         extremes.largest(-pairs, ids, TOP),
         unit_moments_of(neurons, geometry.neuron_gram, ids, TOP),
-        unit_moments_of(heads, geometry.head_gram, ids, TOP),
-        concept_moments_of(coefficients, none if similarity is None else similarity),
-        label_moments_of(coefficients, (none if labels is None else labels).bool()),
+        unit_moments_of(_head_values(s, geometry), geometry.head_gram, ids, TOP),
+        concept_moments_of(s, none if similarity is None else similarity),
+        label_moments_of(s, (none if labels is None else labels).bool()),
         _bucket_moments(coefficients, geometry.norms, buckets or ()),
     )
 
@@ -161,11 +162,19 @@ def _refuse(coefficients: Tensor) -> None:
         )
 
 
+def _head_values(s: Centred, geometry: Geometry) -> Centred:
+    """The heads' value vectors [B,H,E], multiplied after centring: their means may be large."""
+    value = geometry.directions.value
+    mean = torch.einsum("hc,hec->he", s.mean, value.double())
+    deviations = geometry.directions.head_values(s.deviations)
+    return Centred(deviations + mean.to(value.dtype), mean, deviations)
+
+
 def _bucket_moments(
     coefficients: Tensor, norms: Tensor, buckets: Sequence[str]
 ) -> dict[str, PairMoments]:
     rows = {name: [i for i, other in enumerate(buckets) if other == name] for name in set(buckets)}
-    return {name: pair_moments_of(coefficients[rows[name]], norms) for name in sorted(rows)}
+    return {name: pair_moments_of(centre(coefficients[rows[name]]), norms) for name in sorted(rows)}
 
 
 def _merge_buckets(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,21 +28,31 @@ class PairMoments:
         return self.m2 / self.count
 
 
-def centre(values: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean over images in fp64, and the values minus it in their own dtype: [B,...].
+class Centred(NamedTuple):
+    """The values of a batch, and the same about their mean."""
 
-    Rounding the mean to that dtype adds a relative 2⁻⁵⁰·(mean/std)² to fp32 second moments,
-    which is below the rounding of the products themselves.
+    values: Tensor
+    """[B,...]."""
+    mean: Tensor
+    """[...] fp64."""
+    deviations: Tensor
+    """[B,...], values - mean, in the dtype of the values."""
+
+
+def centre(values: Tensor) -> Centred:
+    """Values [B,...] with their mean over the images.
+
+    Rounding the mean to the values' dtype adds a relative 2⁻⁵⁰·(mean/std)² to fp32 second
+    moments, which is below the rounding of the products themselves.
     """
     mean = values.mean(0, dtype=torch.float64)
-    return mean, values - mean.to(values.dtype)
+    return Centred(values, mean, values - mean.to(values.dtype))
 
 
-def pair_moments_of(coefficients: Tensor, norms: Tensor) -> PairMoments:
-    """Moments of one batch: s [B,H,C], ‖u‖ [H,C]."""
-    mean, centred = centre(coefficients)
-    m2 = centred.square().sum(0, dtype=torch.float64)
-    return PairMoments(len(coefficients), mean, m2, histogram_of(coefficients * norms))
+def pair_moments_of(s: Centred, norms: Tensor) -> PairMoments:
+    """Moments of one batch: coefficients [B,H,C], ‖u‖ [H,C]."""
+    m2 = s.deviations.square().sum(0, dtype=torch.float64)
+    return PairMoments(len(s.values), s.mean, m2, histogram_of(s.values * norms))
 
 
 def merge(a: PairMoments, b: PairMoments) -> PairMoments:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nhd_ops.pair_moments import centre
+from nhd_ops.pair_moments import Centred, centre
 from nhd_ops.unit_moments import comoment_of
 
 
@@ -36,13 +36,12 @@ class LabelMoments:
     """[L,H,C] fp64, Σ s over the images with label 1."""
 
 
-def concept_moments_of(coefficients: Tensor, similarity: Tensor) -> ConceptMoments:
-    """Moments of one batch: s [B,H,C], similarities [B,Q]."""
-    pair_mean, centred = centre(coefficients)
-    mean, deviation = centre(similarity.to(coefficients.dtype))
-    m2 = deviation.square().sum(0, dtype=torch.float64)
-    comoment = _against(deviation, centred)
-    return ConceptMoments(len(coefficients), mean, m2, pair_mean, comoment)
+def concept_moments_of(s: Centred, similarity: Tensor) -> ConceptMoments:
+    """Moments of one batch: coefficients [B,H,C], similarities [B,Q]."""
+    _, mean, deviations = centre(similarity.to(s.values.dtype))
+    m2 = deviations.square().sum(0, dtype=torch.float64)
+    comoment = _against(deviations, s.deviations)
+    return ConceptMoments(len(s.values), mean, m2, s.mean, comoment)
 
 
 def merge_concepts(a: ConceptMoments, b: ConceptMoments) -> ConceptMoments:
@@ -60,12 +59,11 @@ def merge_concepts(a: ConceptMoments, b: ConceptMoments) -> ConceptMoments:
     )
 
 
-def label_moments_of(coefficients: Tensor, labels: Tensor) -> LabelMoments:
-    """Moments of one batch: s [B,H,C], labels [B,L] bool."""
-    mean, centred = centre(coefficients)
+def label_moments_of(s: Centred, labels: Tensor) -> LabelMoments:
+    """Moments of one batch: coefficients [B,H,C], labels [B,L] bool."""
     count1 = labels.long().sum(0)
     # Sums of centred values: in fp32 the small difference of two groups would drown otherwise.
-    sum1 = _against(labels.to(coefficients.dtype), centred) + count1[:, None, None] * mean
+    sum1 = _against(labels.to(s.values.dtype), s.deviations) + count1[:, None, None] * s.mean
     return LabelMoments(count1, sum1)
 
 
@@ -74,7 +72,7 @@ def merge_labels(a: LabelMoments, b: LabelMoments) -> LabelMoments:
     return LabelMoments(a.count1 + b.count1, a.sum1 + b.sum1)
 
 
-def _against(targets: Tensor, centred: Tensor) -> Tensor:
-    """Σ over images of target · s: [B,Q] and [B,H,C] → [Q,H,C] fp64."""
-    total = comoment_of(targets[:, None], centred.flatten(1)[:, None])  # [1,Q,H·C]
-    return total.view(-1, *centred.shape[1:])
+def _against(targets: Tensor, deviations: Tensor) -> Tensor:
+    """Σ over images of target · (s - mean): [B,Q] and [B,H,C] → [Q,H,C] fp64."""
+    total = comoment_of(targets[:, None], deviations.flatten(1)[:, None])  # [1,Q,H·C]
+    return total.view(-1, *deviations.shape[1:])

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from nhd_ops import extremes
-from nhd_ops.pair_moments import centre
+from nhd_ops.pair_moments import Centred
 
 IMAGES_AT_ONCE = 64
 
@@ -28,7 +28,10 @@ class UnitMoments:
     comoment: Tensor
     """[U,W,W] fp64, Σ (x - mean)(x - mean)ᵀ."""
     keys: Tensor
-    """[U,50] int64, keys of the largest (uncentred) contribution norms; see `extremes`."""
+    """[U,50] int64, keys of the largest (uncentred) contribution norms; see `extremes`.
+
+    Norms carry the rounding of their batch, so two images whose norms agree to 1e-6 may swap.
+    """
     vectors: Tensor
     """[U,50,W], the vectors of those images; zero where a key is EMPTY."""
 
@@ -56,14 +59,14 @@ def comoment_of(a: Tensor, b: Tensor) -> Tensor:
     return total
 
 
-def unit_moments_of(vectors: Tensor, gram: Tensor, ids: Tensor, top: int) -> UnitMoments:
+def unit_moments_of(x: Centred, gram: Tensor, ids: Tensor, top: int) -> UnitMoments:
     """Moments of one batch: vectors [B,U,W], Grams [U,W,W], image ids [B]."""
-    mean, centred = centre(vectors)
-    keys, rows = extremes.largest_at(gram_norms(vectors, gram), ids, top)
+    keys, rows = extremes.largest_at(gram_norms(x.values, gram), ids, top)
     units = torch.arange(len(keys), device=keys.device)[:, None]
-    best = vectors[rows, units]  # [U,top,W]
+    best = x.values[rows, units]  # [U,top,W]
     best = best.masked_fill((keys == extremes.EMPTY)[..., None], 0)
-    return UnitMoments(len(vectors), mean, comoment_of(centred, centred), keys, best)
+    comoment = comoment_of(x.deviations, x.deviations)
+    return UnitMoments(len(x.values), x.mean, comoment, keys, best)
 
 
 def merge(a: UnitMoments, b: UnitMoments) -> UnitMoments:

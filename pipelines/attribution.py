@@ -19,8 +19,10 @@ MOST = 12
 """How many changes are told apart; a world in which more changed is simply another world."""
 FEWEST_EFFECTIVE = 30
 """Below this effective number of images on a side, weighting says nothing any more."""
+TOUCHED = 0.1
+"""If balancing the others removes this part of an effect, what is left must be beyond doubt."""
 EXPLAINS = 0.25
-"""A change counts among the causes of another if balancing it removes this part of the effect."""
+"""A change is a cause of another if balancing it removes at least this part of the effect."""
 
 
 @dataclass(frozen=True)
@@ -113,56 +115,68 @@ def attribute(family: Family, marginal: Effect, criteria: Criteria) -> Attributi
         marginal: the effects on all images, of which `family` may hold a sample.
     """
     adjust = _Adjuster(family)
-    passing = criteria.passes(marginal.effect, false_discovery(marginal.p))
-    chosen = _forward(adjust, marginal, passing, criteria)
-    chosen = _backward(adjust, chosen, criteria)
+    hurdle = _Hurdle(marginal, criteria)
+    chosen = _backward(adjust, hurdle, _forward(adjust, hurdle))
     adjusted = _without_self(adjust, chosen, len(family.names))
-    still = _still(adjusted, marginal, passing, criteria)
-    shifted = np.isin(np.arange(len(passing)), chosen) | still
+    shifted = hurdle.clears(adjusted)
     explained = {
         int(j): _causes(adjust, int(j), chosen, float(marginal.effect[j]))
-        for j in np.flatnonzero(passing & ~shifted)
+        for j in np.flatnonzero(hurdle.open & ~shifted)
     }
     effective = adjust(frozenset(chosen))[1]
     return Attribution(shifted, adjusted, false_discovery(adjusted.p), explained, effective)
 
 
-def _forward(
-    adjust: _Adjuster, marginal: Effect, passing: np.ndarray, criteria: Criteria
-) -> list[int]:
-    """Take the largest remaining change until none passes."""
+class _Hurdle:
+    """What a change must clear, as it is and with others balanced."""
+
+    def __init__(self, marginal: Effect, criteria: Criteria) -> None:
+        self.marginal, self.criteria = marginal.effect, criteria
+        self.open = criteria.passes(marginal.effect, false_discovery(marginal.p))
+
+    def clears(self, adjusted: Effect) -> np.ndarray:
+        """[Q] bool: passed as it is, and passes now in the same direction.
+
+        Balancing is as good as the measures are, so a trace of every consequence remains. Where
+        the causes explain part of a change, the rest must clear the floor with its whole interval.
+        """
+        same = np.sign(adjusted.effect) == np.sign(self.marginal)
+        passes = self.criteria.passes(adjusted.effect, false_discovery(adjusted.p))
+        left = np.abs(adjusted.effect) / np.maximum(np.abs(self.marginal), 1e-12)
+        surely = np.minimum(np.abs(adjusted.low), np.abs(adjusted.high)) >= self.criteria.floor
+        kept: np.ndarray = self.open & same & passes & ((left > 1 - TOUCHED) | surely)
+        return kept
+
+
+def _forward(adjust: _Adjuster, hurdle: _Hurdle) -> list[int]:
+    """Take the largest remaining change until none is left."""
     chosen: list[int] = []
     while len(chosen) < MOST:
         effect, effective = adjust(frozenset(chosen))
         if min(effective) < FEWEST_EFFECTIVE:
             return chosen[:-1]
-        open_ = _still(effect, marginal, passing, criteria)
-        open_[chosen] = False
-        if not open_.any():
+        left = hurdle.clears(effect)
+        left[chosen] = False
+        if not left.any():
             break
-        chosen.append(int(np.argmax(np.where(open_, np.abs(effect.effect), -1))))
+        chosen.append(int(np.argmax(np.where(left, np.abs(effect.effect), -1))))
     return chosen
 
 
-def _backward(adjust: _Adjuster, chosen: list[int], criteria: Criteria) -> list[int]:
-    """Drop, the weakest first, what no longer passes with the others balanced."""
+def _backward(adjust: _Adjuster, hurdle: _Hurdle, chosen: list[int]) -> list[int]:
+    """Drop, the smallest effect first, what no longer stands with the others balanced.
+
+    The smallest as it is: of changes that explain each other, causes are larger than consequences.
+    """
     while len(chosen) > 1:
-        weakest, strength = chosen[0], np.inf
-        for one in chosen:
-            effect = adjust(frozenset(chosen) - {one})[0]
-            fails = not criteria.passes(effect.effect, false_discovery(effect.p))[one]
-            if fails and abs(effect.effect[one]) < strength:
-                weakest, strength = one, abs(effect.effect[one])
-        if strength == np.inf:
+        fallen = [
+            one for one in chosen if not hurdle.clears(adjust(frozenset(chosen) - {one})[0])[one]
+        ]
+        if not fallen:
             break
-        chosen = [one for one in chosen if one != weakest]
+        smallest = min(fallen, key=lambda one: abs(hurdle.marginal[one]))
+        chosen = [one for one in chosen if one != smallest]
     return chosen
-
-
-def _still(effect: Effect, marginal: Effect, passing: np.ndarray, criteria: Criteria) -> np.ndarray:
-    """Those that passed at first, pass now, and in the same direction."""
-    same = np.sign(effect.effect) == np.sign(marginal.effect)
-    return passing & same & criteria.passes(effect.effect, false_discovery(effect.p))
 
 
 def _without_self(adjust: _Adjuster, chosen: list[int], size: int) -> Effect:

@@ -35,17 +35,24 @@ def ray_session() -> Iterator[Any]:
 
 
 def parallel(
-    function: Callable[[Any], Any], items: list[Any], in_process: bool, cpus: float = 1
+    function: Callable[[Any, Any], Any],
+    items: list[Any],
+    shared: Any = None,
+    in_process: bool = False,
 ) -> list[Any]:
-    """`[function(item) for item in items]`, each as a Ray task that sees no GPU, or right here."""
-    if in_process or len(items) == 0:
-        return [function(item) for item in items]
+    """`[function(shared, item) for item in items]`, each as a one-CPU Ray task, or right here.
+
+    `shared` goes to each node once. The tasks see no GPU: Ray leaves CUDA_VISIBLE_DEVICES alone
+    for tasks that ask for none.
+    """
+    if in_process or len(items) < 2:
+        return [function(shared, item) for item in items]
     with ray_session() as ray:
-        task = ray.remote(function).options(
-            num_cpus=cpus, runtime_env={"env_vars": {"CUDA_VISIBLE_DEVICES": ""}}
-        )
+        hidden = {"env_vars": {"CUDA_VISIBLE_DEVICES": ""}}
+        task = ray.remote(function).options(num_cpus=1, runtime_env=hidden)
+        reference = ray.put(shared)
         try:
-            found: list[Any] = ray.get([task.remote(item) for item in items])
+            found: list[Any] = ray.get([task.remote(reference, item) for item in items])
         except ray.exceptions.RayTaskError as error:
             raise error.cause from None
         return found

@@ -117,7 +117,11 @@ class Extractor:
 
     def progress(self) -> dict[str, Any]:
         """Running totals since this worker started."""
-        return {"images": self.images, "rejects": self.rejected, "seconds": dict(self.clock.seconds)}
+        return {
+            "images": self.images,
+            "rejects": self.rejected,
+            "seconds": dict(self.clock.seconds),
+        }
 
     def work(self, group: Group) -> list[dict[str, Any]]:
         """Extract and commit a group; return the commit records of its shards."""
@@ -146,9 +150,7 @@ class Extractor:
         total: moments.Moments | None = None
         written = 0
         settings = self.settings
-        stream = batches(
-            url, self.loaded.preprocess, settings.batch_size, self.threads, self.clock
-        )
+        stream = batches(url, self.loaded.preprocess, settings.batch_size, self.threads, self.clock)
         for items in stream:
             start = time.perf_counter()
             good, bad = self._admit(items)

@@ -13,6 +13,7 @@ from pipelines import lock, rows, shards
 from pipelines.cluster import ray_session
 from pipelines.errors import Incomplete, ShardError, UsageError
 from pipelines.extract import Extractor, Group, Settings
+from pipelines.listing import expand
 from pipelines.models import ModelSpec
 from pipelines.pools import InProcess, RayActors
 from pipelines.progress import Progress
@@ -51,7 +52,7 @@ def extract(plan: Plan) -> dict[str, int]:
     Raises UsageError before anything is written, Locked if another run works here, Incomplete
     at the end if shards failed.
     """
-    urls = shards.expand(plan.data)
+    urls = expand(plan.data)
     print(f"{len(urls)} shards", flush=True)
     target = Run(plan.out)
     settings = _settings(plan, urls)
@@ -103,7 +104,9 @@ def _peek(urls: list[str]) -> list[dict[str, Any]]:
     """The JSON fields of the first samples of the first shard that can be read."""
     for url in urls:
         try:
-            found = [s.fields for s in islice(shards.samples(url), PEEK) if isinstance(s, shards.Sample)]
+            found = [
+                s.fields for s in islice(shards.samples(url), PEEK) if isinstance(s, shards.Sample)
+            ]
         except ShardError:
             continue
         if found:
@@ -233,5 +236,3 @@ def _close(target: Run, summary: Summary, urls: list[str]) -> dict[str, int]:
         )
     records = target.records()
     return {name: sum(r[name] for r in records) for name in ("read", "written", "rejected")}
-
-

@@ -12,7 +12,6 @@ from PIL import Image
 from pipelines.shards import Reject, Sample
 
 Transform = Callable[[Image.Image], torch.Tensor]
-PIXEL_LIMIT = 178_956_970  # twice Pillow's warning threshold: where Pillow itself calls it a bomb
 
 
 @dataclass(frozen=True)
@@ -31,15 +30,14 @@ def decode(sample: Sample, transform: Transform) -> Decoded | Reject:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(sample.image))
-            if image.width * image.height > PIXEL_LIMIT:
-                size = f"{image.width}x{image.height}"
-                return Reject(sample.key, "decode", "too_many_pixels", size)
             return Decoded(sample, transform(image), image.width, image.height)
     except (OSError, ValueError, SyntaxError, MemoryError, Image.DecompressionBombError) as error:
         reason = "empty_image" if not sample.image else "undecodable_image"
         return Reject(sample.key, "decode", reason, f"{type(error).__name__}: {error}"[:200])
     except Exception as error:  # Pillow's plugins raise many kinds on hostile bytes
-        return Reject(sample.key, "decode", "undecodable_image", f"{type(error).__name__}: {error}"[:200])
+        return Reject(
+            sample.key, "decode", "undecodable_image", f"{type(error).__name__}: {error}"[:200]
+        )
 
 
 def preprocess_id(transform: Transform) -> str:

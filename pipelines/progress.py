@@ -36,9 +36,7 @@ class Progress:
         self.bar.close()
 
 
-def line(
-    done: int, shards: int, failed: int, workers: list[dict[str, Any]], seconds: float
-) -> str:
+def line(done: int, shards: int, failed: int, workers: list[dict[str, Any]], seconds: float) -> str:
     """One line of progress; images are those read so far, finished shards or not."""
     images = sum(worker["images"] for worker in workers)
     rejects = sum(worker["rejects"] for worker in workers)

@@ -84,7 +84,9 @@ def check_column_names(names: tuple[str, ...], concept_slugs: tuple[str, ...]) -
     own = {*OWN, *(f"{m}_{s}" for s in concept_slugs for m in MEASURES)}
     for name in names:
         if name in own:
-            raise UsageError(f"the metadata field '{name}' has the name of one of nhd's own columns")
+            raise UsageError(
+                f"the metadata field '{name}' has the name of one of nhd's own columns"
+            )
 
 
 def infer_types(names: tuple[str, ...], found: list[dict[str, Any]]) -> dict[str, str]:

@@ -1,11 +1,10 @@
-"""List, open, stream and write WebDataset shards at any fsspec URL; nothing is dropped unsaid.
+"""Open, stream and write WebDataset shards at any fsspec URL; nothing is dropped unsaid.
 
 A shard is read once, front to back, with bounded memory. What cannot be used comes out as a
 `Reject` with a reason; a shard that ends too early raises ShardError, because nobody can say how
 many samples were lost.
 """
 
-import glob as globbing
 import gzip
 import hashlib
 import io
@@ -18,9 +17,8 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 import fsspec
-from braceexpand import UnbalancedBracesError, braceexpand
 
-from pipelines.errors import ShardError, UsageError
+from pipelines.errors import ShardError
 
 IMAGE_TYPES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff")
 END_OF_ARCHIVE = bytes(1024)
@@ -45,72 +43,6 @@ class Reject:
     stage: str
     reason: str
     detail: str
-
-
-def expand(pattern: str) -> list[str]:
-    """The shard URLs of a pattern, in order, each once.
-
-    Braces and globs work on any fsspec URL; commas separate patterns; `@file` holds one per line.
-    Raises UsageError with the offending part where nothing matches.
-    """
-    urls: list[str] = []
-    for part in _parts(pattern):
-        found = _expand_one(part)
-        if not found:
-            raise UsageError(f"no shard matches '{part}'; check the path, braces and quotes")
-        urls += found
-    return list(dict.fromkeys(urls))
-
-
-def _parts(pattern: str) -> list[str]:
-    if pattern.startswith("@"):
-        try:
-            with fsspec.open(pattern[1:], "rt") as file:
-                lines = [line.strip() for line in file]
-        except OSError as error:
-            raise UsageError(f"the list of shards {pattern[1:]} cannot be read: {error}") from error
-        return [line for line in lines if line and not line.startswith("#")]
-    parts = re.split(r",(?![^{]*\})", pattern)
-    parts = [part.strip() for part in parts if part.strip()]
-    if not parts:
-        raise UsageError("the data pattern is empty; give a path such as 'shards/{000..009}.tar'")
-    return parts
-
-
-def _expand_one(part: str) -> list[str]:
-    try:
-        names = list(braceexpand(part))
-    except UnbalancedBracesError as error:
-        raise UsageError(f"'{part}' has unbalanced braces") from error
-    found: list[str] = []
-    for name in names:
-        url = _absolute(name)
-        try:
-            found += _glob(url) if globbing.has_magic(name) else _existing(url)
-        except (OSError, ValueError, ImportError) as error:
-            raise UsageError(f"'{name}' cannot be listed: {error}") from error
-    return found
-
-
-def _absolute(name: str) -> str:
-    if "://" in name or "::" in name:
-        return name
-    return os.path.abspath(os.path.expanduser(name))
-
-
-def _glob(url: str) -> list[str]:
-    fs, path = fsspec.core.url_to_fs(url)
-    scheme = url.partition("://")[0] + "://" if "://" in url else ""
-    return [scheme + name if scheme else name for name in sorted(fs.glob(path))]
-
-
-def _existing(url: str) -> list[str]:
-    fs, path = fsspec.core.url_to_fs(url)
-    if not fs.exists(path):
-        raise UsageError(f"shard {url} does not exist")
-    if fs.isdir(path):
-        raise UsageError(f"{url} is a folder; to read every shard in it, write '{url}/*.tar'")
-    return [url]
 
 
 def shard_id(url: str) -> str:
@@ -184,14 +116,16 @@ def _members(url: str) -> Iterator[tuple[str, bytes | None]]:
     try:
         with fsspec.open(url, "rb") as raw:
             stream = _Tail(_decompressed(raw))
+            end = 0
             with tarfile.open(fileobj=stream, mode="r|", errors="surrogateescape") as archive:  # type: ignore[call-overload]
                 for member in archive:
+                    end = member.offset_data + -(-member.size // 512) * 512 * member.isfile()
                     if member.isfile():
                         yield _clean(member.name), _content(archive, member)
             stream.drain()
     except (tarfile.TarError, EOFError, OSError) as error:
         raise ShardError(f"{url} cannot be read to its end: {error}") from error
-    if stream.tail != END_OF_ARCHIVE:
+    if stream.length < end + len(END_OF_ARCHIVE) or stream.tail != END_OF_ARCHIVE:
         raise ShardError(f"{url} has no end-of-archive mark: it was cut off")
 
 
@@ -216,14 +150,16 @@ def _decompressed(raw: IO[bytes]) -> IO[bytes]:
 
 
 class _Tail:
-    """A reader that remembers the last 1,024 bytes, where a whole tar has its end mark."""
+    """A reader that remembers its length and last 1,024 bytes, where a whole tar has its end mark."""
 
     def __init__(self, raw: IO[bytes]) -> None:
         self.raw = raw
         self.tail = b""
+        self.length = 0
 
     def read(self, size: int = -1) -> bytes:
         data = self.raw.read(size)
+        self.length += len(data)
         self.tail = (self.tail + data[-1024:])[-1024:]
         return data
 

@@ -1,7 +1,7 @@
 """The two sides of a comparison: their rows, moments and counts, from two runs or from one.
 
-Rows are put in the order of a seeded hash of (shard, key), so that samples, splits and folds
-depend on the images alone: never on the order of rows, shards or workers.
+Rows are put in the order of a seeded hash of their keys, so that samples, splits and folds depend
+on the images alone: never on the order of rows, on how they are sharded, or on workers.
 """
 
 from dataclasses import dataclass
@@ -19,6 +19,8 @@ from pipelines.store import Run
 MEASURES = ("share", "score", "similarity")
 MUST_AGREE = {"weights_sha256": "model weights", "preprocess_id": "preprocessing"}
 FEWEST_IMAGES = 30
+_MAPPED = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+"""Whole numbers and booleans with missing values stay what they are."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,9 @@ def two_runs(baseline: str, current: str, seed: int) -> Sides:
     if not concepts:
         raise UsageError("the runs share no concept; extract both with the same --concepts")
     known = [Concept(**c) for c in concepts]
+    columns = _columns(known, labels)
     sides = [
-        _side(name, run, info, known, labels, seed)
+        _enough(_side(name, run, info, columns, seed))
         for name, run, info in zip(("baseline", "current"), runs, infos, strict=True)
     ]
     dropped = [_name(item) for field in ("concepts", "labels") for item in _unshared(infos, field)]
@@ -116,7 +119,9 @@ def one_run(url: str, by: str, values: tuple[str, str] | None, seed: int) -> Sid
             f"{', '.join(sorted(info['columns'])) or 'none (extract with --columns)'}"
         )
     concepts = [Concept(**c) for c in info["concepts"]]
-    whole = _side(by, run, info, concepts, info["labels"], seed, by)
+    columns = dict.fromkeys([*_columns(concepts, info["labels"]), by])
+    whole = _side(by, run, info, list(columns), seed)
+    whole.rows[by] = _as_text(whole.rows[by])
     found = _in_order(whole.rows[by].dropna().unique())
     if len(found) < 2:
         raise UsageError(f"column '{by}' has only one value in {url}; two are needed to compare")
@@ -130,36 +135,26 @@ def one_run(url: str, by: str, values: tuple[str, str] | None, seed: int) -> Sid
     return Sides(baseline, current, concepts, info["labels"], [], by, trend)
 
 
-def _side(
-    name: str,
-    run: Run,
-    info: dict[str, Any],
-    concepts: list[Concept],
-    labels: list[str],
-    seed: int,
-    by: str | None = None,
-) -> Side:
-    measures = [f"{m}_{c.slug}" for c in concepts for m in MEASURES]
-    columns = list(dict.fromkeys(["shard", "key", *measures, *labels, *([by] if by else [])]))
+def _columns(concepts: list[Concept], labels: list[str]) -> list[str]:
+    return ["shard", "key", *(f"{m}_{c.slug}" for c in concepts for m in MEASURES), *labels]
+
+
+def _side(name: str, run: Run, info: dict[str, Any], columns: list[str], seed: int) -> Side:
     table = run.images(columns)
-    rows = _hash_order(_frame(table, by), seed)
+    rows = _hash_order(table.to_pandas(types_mapper=_MAPPED.get), seed)
     moments = run.moments()
-    side = Side(name, run, info, rows, moments, moments.pairs, _counts(run))
-    return side if by else _enough(side)
+    return Side(name, run, info, rows, moments, moments.pairs, _counts(run))
 
 
-def _frame(table: pa.Table, by: str | None) -> pd.DataFrame:
-    frame = table.to_pandas()
-    if by:  # As text, like the names of the buckets in the moments.
-        values = table[by].to_pylist()
-        frame[by] = pd.Series([None if v is None else str(v) for v in values], dtype=object)
-    return frame
+def _as_text(values: pd.Series) -> pd.Series:
+    """As the buckets of the moments are named; missing values stay missing."""
+    return values.astype(object).map(str, na_action="ignore")
 
 
 def _hash_order(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
-    keys = rows["shard"] + "/" + rows["key"]
-    hashed = pd.util.hash_pandas_object(keys, index=False, hash_key=f"{seed:016d}"[:16])
-    order = np.lexsort((keys.to_numpy(str), hashed.to_numpy()))
+    """By hash of the key; the shard only breaks ties, as its id depends on where the data lie."""
+    hashed = pd.util.hash_array(rows["key"].to_numpy(object), hash_key=f"{seed:016d}"[-16:])
+    order = np.lexsort((rows["shard"].to_numpy(str), rows["key"].to_numpy(str), hashed))
     return rows.iloc[order].reset_index(drop=True)
 
 

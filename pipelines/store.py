@@ -242,6 +242,4 @@ def _starts(counts: dict[str, int]) -> dict[str, int]:
     return starts
 
 
-REJECTS = pa.schema(
-    [(name, pa.string()) for name in ("shard", "key", "stage", "reason", "detail")]
-)
+REJECTS = pa.schema([(name, pa.string()) for name in ("shard", "key", "stage", "reason", "detail")])

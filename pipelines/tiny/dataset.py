@@ -30,15 +30,15 @@ def write_scenes(
     urls = [f"{out.rstrip('/')}/scenes-{i:06d}.tar" for i in range(len(starts))]
     make = partial(sample_scene, seed, boost=boost, size=size, objects=objects)
     jobs = [
-        (url, make, range(start, min(count, start + per_shard)))
+        (url, range(start, min(count, start + per_shard)))
         for url, start in zip(urls, starts, strict=True)
     ]
-    parallel(_write_shard, jobs, in_process)
+    parallel(_write_shard, jobs, make, in_process)
     return urls
 
 
-def _write_shard(job: tuple[str, partial[Scene], range]) -> None:
-    url, make, indices = job
+def _write_shard(make: partial[Scene], job: tuple[str, range]) -> None:
+    url, indices = job
     shards.write(url, (member for i in indices for member in members(make(i))))
 
 

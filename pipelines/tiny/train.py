@@ -4,18 +4,25 @@ Captions range from one word to a full sentence, so many are true of several ima
 such pairs are neither positives nor negatives and are left out of the softmax.
 """
 
+import json
 import multiprocessing
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import open_clip
+import simplejpeg
 import torch
 import torch.nn.functional as F
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.model import CLIP
+from safetensors.torch import save as save_tensors
 
+from pipelines.store import atomic_write
 from pipelines.tiny import captions, drawing, model, scenes
+from pipelines.tiny.accuracy import held_out_accuracy
 
 
 @dataclass(frozen=True)
@@ -31,9 +38,7 @@ class Training:
     device: str = "cpu"
 
 
-def train(
-    plan: Training, log: Callable[[str], None] = print, snapshot: Path | None = None
-) -> tuple[CLIP, float]:
+def train(plan: Training, log: Callable[[str], None] = print) -> tuple[CLIP, float]:
     """Train on `plan.scenes` scenes; return the model in eval mode and the minutes it took."""
     torch.manual_seed(plan.seed)
     rng = np.random.default_rng(plan.seed)
@@ -68,8 +73,6 @@ def train(
         if step % 50 == 49:
             rate = (step + 1) * plan.batch_size / (time.time() - start)
             log(f"step {step + 1}/{plan.steps}  loss {loss.item():.3f}  {rate:.0f} images/s")
-        if snapshot and step % 300 == 299:
-            save(clip, snapshot)
     return clip.eval(), (time.time() - start) / 60
 
 
@@ -93,8 +96,6 @@ def forget_words(ids: torch.Tensor, tokens: model.WordTokenizer, share: float = 
 
 def normalise(pixels: torch.Tensor) -> torch.Tensor:
     """uint8 [B,S,S,3] → float [B,3,S,S] in CLIP's normalisation, channels last in memory."""
-    from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
-
     mean = torch.tensor(OPENAI_DATASET_MEAN, device=pixels.device) * 255
     std = torch.tensor(OPENAI_DATASET_STD, device=pixels.device) * 255
     return ((pixels.float() - mean) / std).permute(0, 3, 1, 2)
@@ -109,8 +110,6 @@ def render_all(seed: int, count: int) -> tuple[list[scenes.Scene], np.ndarray]:
 
 
 def _pixels(scene: scenes.Scene) -> np.ndarray:
-    import simplejpeg
-
     image, _ = drawing.render(scene)
     decoded: np.ndarray = simplejpeg.decode_jpeg(drawing.jpeg_bytes(image))
     return decoded
@@ -127,32 +126,34 @@ def _optimizer(clip: CLIP, plan: Training):  # type: ignore[no-untyped-def]
     return optimizer, schedule
 
 
-def save(clip: CLIP, path: Path, record: dict[str, object] | None = None) -> None:
-    """Write the weights as fp16 safetensors, and the record beside them, each atomically."""
-    import json
-    import os
-
-    from safetensors.torch import save_file
-
+def save(clip: CLIP, path: Path) -> None:
+    """Write the weights as fp16 safetensors, atomically."""
     state = {
         name: tensor.detach().cpu().half().contiguous() if tensor.is_floating_point() else tensor
         for name, tensor in clip.state_dict().items()
     }
-    partial = path.with_suffix(".partial")
-    save_file(state, partial)
-    os.replace(partial, path)
-    if record is not None:
-        partial.write_text(json.dumps(record, indent=2) + "\n")
-        os.replace(partial, path.with_suffix(".json"))
+    atomic_write(str(path.absolute()), save_tensors(state))
 
 
 def versions() -> dict[str, str]:
     """The library versions that the training depends on."""
-    import open_clip
-
     return {"torch": torch.__version__, "open_clip": open_clip.__version__, "numpy": np.__version__}
 
 
-def record_of(plan: Training, minutes: float, accuracy: dict[str, float]) -> dict[str, object]:
-    """What stands in the JSON beside the weights."""
-    return {**asdict(plan), "minutes": round(minutes, 1), **versions(), "zero_shot": accuracy}
+def train_to(plan: Training, out: str) -> dict[str, object]:
+    """Train, measure zero-shot accuracy on held-out scenes, save the weights and their record."""
+    device = plan.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    plan = replace(plan, device=device)
+    clip, minutes = train(plan)
+    save(clip, Path(out))
+    accuracy = held_out_accuracy(model.load(out))
+    record: dict[str, object] = {
+        **asdict(plan),
+        "minutes": round(minutes, 1),
+        **versions(),
+        "zero_shot": accuracy,
+    }
+    atomic_write(str(Path(out).with_suffix(".json")), (json.dumps(record, indent=2) + "\n").encode())
+    return record

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from nhd_ops import components as cc
-from nhd_ops import extremes
 from nhd_ops.geometry import geometry_of
 from nhd_ops.moments import moments_of
 from tests import reference
@@ -122,10 +121,24 @@ def test_a_tie_flips_the_sign():
     assert (cc.signs(moments) == -1).all()
 
 
-def test_the_largest_deviations_are_always_among_the_extremes():
-    s, moments = world(400)
-    centred = s.float().double() - moments.pairs.mean
-    wanted = centred.flatten(1).abs().sort(0).values.flip(0)[:50].T
-    found = cc.top_deviations(moments).abs()
-    torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-9)
-    assert (extremes.unpack(moments.largest)[1] >= 0).all()
+@pytest.mark.parametrize("images", [3, 50, 70, 99, 400])
+def test_the_images_of_largest_deviation_are_found_each_once(images):
+    s, moments = world(images)
+    centred = (s.float().double() - moments.pairs.mean).flatten(1)  # [B,H·C]
+    ids, deviations = cc.top_images(moments, 30)
+    wanted = centred.abs().sort(0, descending=True).values[:30].T
+    torch.testing.assert_close(deviations.abs(), wanted, rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(centred.T.gather(1, ids), deviations, rtol=1e-6, atol=1e-6)
+    assert all(len(set(row)) == len(row) for row in ids.tolist())
+
+
+@pytest.mark.parametrize("images", [60, 140])
+@pytest.mark.parametrize("active", [0, 1, 20, 55])
+def test_images_of_equal_coefficients_are_counted_once(images, active):
+    s = torch.zeros(images, 3, 24)
+    s[torch.arange(active)] = torch.linspace(1, 9, active)[:, None, None]
+    moments = moments_of(s, GEOMETRY.to(dtype=torch.float32), torch.arange(images))
+    ids, deviations = cc.top_images(moments)
+    assert len(set(ids[0].tolist())) == 50
+    wanted = (s[:, 0, 0].double() - s[:, 0, 0].double().mean()).abs().sort(descending=True)
+    torch.testing.assert_close(deviations[0].abs(), wanted.values[:50])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
+from itertools import pairwise
 
 import pytest
 import torch
@@ -48,6 +49,13 @@ def near(found, wanted, scale):
     assert float(((found - wanted).abs() / scale.clamp_min(1e-30)).max()) < 1e-6
 
 
+def tied(norms):
+    """Which of the sorted norms [U,50] are within rounding of a neighbour (or of the 51st)."""
+    close = norms.diff(dim=1).abs() < 2e-6 * norms[:, 1:]
+    pad = torch.nn.functional.pad
+    return pad(close, (1, 0), value=False) | pad(close, (0, 1), value=True)
+
+
 def assert_same(a, b):
     """The same moments: counts and extremes exactly, everything else to 1e-6."""
     spread = b.pairs.variance().sqrt()
@@ -61,9 +69,10 @@ def assert_same(a, b):
         near(one.mean, other.mean, other.mean.abs() + sizes)
         norms, ids = extremes.unpack(one.keys)
         other_norms, other_ids = extremes.unpack(other.keys)
-        assert torch.equal(ids, other_ids)
-        near(norms.nan_to_num(), other_norms.nan_to_num(), other_norms.nan_to_num())
-        near(one.vectors, other.vectors, other.vectors.norm(dim=-1, keepdim=True))
+        near(norms, other_norms, other_norms)
+        same = ids == other_ids
+        assert (same | tied(other_norms)).all(), "only near ties of norms may swap"
+        near(one.vectors[same], other.vectors[same], other.vectors[same].norm(dim=-1, keepdim=True))
     deviation = b.concepts.m2.sqrt()[:, None, None] * b.pairs.m2.sqrt()
     near(a.concepts.comoment, b.concepts.comoment, deviation)
     near(a.concepts.mean, b.concepts.mean, b.concepts.mean.abs())
@@ -82,7 +91,7 @@ def assert_same(a, b):
 )
 def test_any_order_and_batching_gives_the_same(whole, order, cuts):
     bounds = [0, *sorted(cuts), IMAGES]
-    batches = [order[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    batches = [order[a:b] for a, b in pairwise(bounds)]
     assert_same(reduce(mm.merge, map(moments_of, batches)), whole)
 
 

@@ -140,3 +140,19 @@ def test_atoms_of_different_lengths_agree_with_the_literal_form():
     code = omp(signals, dictionary, 5)
     assert code.indices.tolist() == [chosen for chosen, _ in wanted]
     close(code.coefficients, torch.tensor(np.array([code for _, code in wanted])))
+
+
+def test_nearly_parallel_atoms_leave_the_least_squares_residual():
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(300, 64, generator=generator).double()
+    dictionary = random_world.unit(1, 64) + 1e-4 * noise
+    dictionary = torch.nn.functional.normalize(dictionary, dim=1).float()
+    signals = random_world.unit(40, 64, seed=8).float()
+    code = omp(signals, dictionary, 24)
+    assert (code.indices >= 0).all()
+    for row, chosen in enumerate(code.indices):
+        assert len(chosen.unique()) == 24
+        atoms, signal = dictionary[chosen].double(), signals[row].double()
+        fit = atoms.T @ torch.linalg.lstsq(atoms.T, signal).solution
+        wanted = float((signal - fit).norm())
+        assert float(code.residual_norm[row]) == pytest.approx(wanted, rel=1e-2)

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# All checks, the same for people and CI: sets up, then ruff, mypy and pytest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bash infra/setup.sh
+.venv/bin/ruff check .
+.venv/bin/ruff format --check .
+.venv/bin/mypy
+exec .venv/bin/pytest "$@"

@@ -1,0 +1,1 @@
+"""The command line and its configuration; nothing else reads arguments or the environment."""

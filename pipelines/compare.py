@@ -1,0 +1,240 @@
+"""Compare two runs, or two buckets of one: what changed, how much, how sure, which pairs saw it.
+
+Everything is decided by effect sizes with a floor and by q-values together, checked against a
+control (the baseline split in two), and written as JSON, Parquet and one HTML page.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from pipelines.attribution import Attribution, Criteria
+from pipelines.control import control
+from pipelines.domain import cross_fitted_auc
+from pipelines.errors import UsageError
+from pipelines.findings import (
+    Finding,
+    concept_family,
+    concept_findings,
+    family_findings,
+    label_family,
+    overall_finding,
+    reject_findings,
+)
+from pipelines.pair_shifts import behind, pair_shifts
+from pipelines.sides import Side, Sides, one_run, two_runs
+from pipelines.store import write_json, write_parquet
+from pipelines.truth import truth_table
+
+MOST_PAIRS_LISTED = 100
+CLASSIFY_ON = 20_000
+
+
+@dataclass(frozen=True)
+class ComparePlan:
+    """What to compare, where to write, and when a difference counts."""
+
+    out: str
+    """Folder for the report, local or any fsspec URL."""
+    baseline: str | None = None
+    """Run folder of the baseline side."""
+    current: str | None = None
+    """Run folder of the current side."""
+    run: str | None = None
+    """One run folder instead, compared with itself by a column."""
+    by: str | None = None
+    """The column whose values are the sides, with `run`."""
+    values: tuple[str, str] | None = None
+    """Baseline and current value of the column; by default the first and the last."""
+    measure: Literal["share", "score", "similarity"] = "similarity"
+    """The measure that decides on concepts; the others are shown beside it."""
+    alpha: float = 0.01
+    """Largest q-value (Benjamini-Yekutieli) that counts."""
+    floor: float = 0.1
+    """Smallest |effect| that counts, in standard deviations (d) or arcsine units (h)."""
+    seed: int = 0
+    """Of samples, splits and folds."""
+
+    def __post_init__(self) -> None:
+        two = self.baseline is not None and self.current is not None
+        one = self.run is not None and self.by is not None
+        if two == one or (self.baseline is None) != (self.current is None):
+            raise UsageError("give either --baseline and --current, or --run and --by")
+        if not 0 < self.alpha < 1:
+            raise UsageError(f"alpha is {self.alpha}, but must lie between 0 and 1")
+        if self.floor < 0:
+            raise UsageError(f"floor is {self.floor}, but must not be negative")
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """All that was found, as it is written."""
+
+    plan: ComparePlan
+    sides: Sides
+    findings: list[Finding]
+    """Everything tested, except that of the pairs only the largest that count are here."""
+    pairs: pd.DataFrame | None
+    """Every pair; None where no moments were kept for the sides."""
+    truth: pd.DataFrame
+    """Point-biserial r of labels with measures and pairs."""
+    trend: pd.DataFrame | None
+    """With `by`: the mean of every concept for every value."""
+    summary: dict[str, Any]
+
+    def of(self, kind: str) -> list[Finding]:
+        """Findings of one kind."""
+        return [finding for finding in self.findings if finding["kind"] == kind]
+
+    def shifted(self, kind: str = "concept") -> list[Finding]:
+        """Those of one kind that changed, the largest effect first."""
+        return [finding for finding in self.of(kind) if finding["shifted"]]
+
+
+def compare(plan: ComparePlan) -> Comparison:
+    """Compare the two sides of `plan` and write the report folder.
+
+    Raises UsageError where the sides cannot be compared.
+    """
+    from pipelines.report import render
+
+    sides = load(plan)
+    comparison = analyse(plan, sides)
+    _write(comparison)
+    render(comparison)
+    return comparison
+
+
+def load(plan: ComparePlan) -> Sides:
+    """The two sides of a plan."""
+    if plan.run is not None and plan.by is not None:
+        return one_run(plan.run, plan.by, plan.values, plan.seed)
+    assert plan.baseline is not None and plan.current is not None
+    return two_runs(plan.baseline, plan.current, plan.seed)
+
+
+def analyse(plan: ComparePlan, sides: Sides) -> Comparison:
+    """Everything but the writing."""
+    criteria = Criteria(plan.alpha, plan.floor)
+    families = {"concept": concept_family(sides, plan.measure)}
+    families |= {"label": label_family(sides)} if sides.labels else {}
+    concepts, told = concept_findings(sides, families["concept"], plan.measure, criteria)
+    labels = family_findings("label", families["label"], criteria)[0] if sides.labels else []
+    pairs = pair_shifts(sides, criteria)
+    _add_pairs_behind(concepts, sides, pairs)
+    vectors = [side.embeddings(CLASSIFY_ON) for side in (sides.baseline, sides.current)]
+    overall = overall_finding(cross_fitted_auc(vectors[0], vectors[1]), criteria)
+    rejects = reject_findings(sides, criteria)
+    listed = _listed(pairs)
+    findings = [overall, *_largest(concepts), *_largest(labels), *rejects, *listed]
+    numbers = _summary(plan, sides, findings, pairs, told)
+    numbers["control"] = control(sides.baseline, families, criteria, vectors[0])
+    trend = None if sides.trend is None else _trend(sides, plan.measure)
+    return Comparison(plan, sides, findings, pairs, truth_table(sides), trend, numbers)
+
+
+def _add_pairs_behind(concepts: list[Finding], sides: Sides, pairs: pd.DataFrame | None) -> None:
+    by_slug = {c.slug: c for c in sides.concepts}
+    for finding in concepts:
+        if finding["shifted"] and pairs is not None:
+            concept = by_slug[finding["name"]]
+            finding["pairs"] = behind(sides, pairs, concept, finding["effect"])
+
+
+def _largest(findings: list[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda f: (-abs(f["effect"]), f["name"]))
+
+
+def _listed(pairs: pd.DataFrame | None) -> list[Finding]:
+    if pairs is None:
+        return []
+    found = pairs[pairs["shifted"]].head(MOST_PAIRS_LISTED)
+    named = [
+        f"{head}·{neuron}" for head, neuron in zip(found["head"], found["neuron"], strict=True)
+    ]
+    rows = found.assign(kind="pair", name=named).to_dict("records")
+    return [{"kind": row.pop("kind"), "name": row.pop("name"), **row} for row in rows]
+
+
+def _trend(sides: Sides, measure: str) -> pd.DataFrame:
+    rows = []
+    for side in sides.trend or []:
+        values = side.values(sides.concepts, measure)
+        error = values.std(0, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else None
+        for i, concept in enumerate(sides.concepts):
+            row = {"value": side.name.partition(" = ")[2], "images": len(values)}
+            half = 1.96 * float(error[i]) if error is not None else math.nan
+            mean = float(values[:, i].mean())
+            rows.append(row | {"concept": concept.slug, "mean": mean, "half_width": half})
+    return pd.DataFrame(rows)
+
+
+def _summary(
+    plan: ComparePlan,
+    sides: Sides,
+    findings: list[Finding],
+    pairs: pd.DataFrame | None,
+    told: Attribution,
+) -> dict[str, Any]:
+    shifted = [f for f in findings if f["kind"] == "concept" and f["shifted"]]
+    return {
+        "schema_version": 1,
+        "verdict": verdict(shifted, len(sides.concepts)),
+        "measure": plan.measure,
+        "alpha": plan.alpha,
+        "floor": plan.floor,
+        "seed": plan.seed,
+        "auc": {k: findings[0][k] for k in ("effect", "low", "high", "p")},
+        "concepts": {"tested": len(sides.concepts), "shifted": [f["name"] for f in shifted]},
+        "pairs": None
+        if pairs is None
+        else {"tested": len(pairs), "shifted": int(pairs["shifted"].sum())},
+        "effective_images": list(told.effective),
+        "only_on_one_side": sides.dropped,
+        "baseline": _provenance(sides.baseline),
+        "current": _provenance(sides.current),
+    }
+
+
+def verdict(shifted: list[Finding], tested: int) -> str:
+    """The finding in one sentence."""
+    if not shifted:
+        return f"None of {tested} concepts changed"
+    words = {"up": "more", "down": "less", "none": "changed"}
+    named = ", ".join(f"{f['text']} ({words[f['direction']]})" for f in shifted)
+    return f"{len(shifted)} of {tested} concepts changed: {named}"
+
+
+def _provenance(side: Side) -> dict[str, Any]:
+    plain = {k: v for k, v in side.info.items() if isinstance(v, str | int | float | bool)}
+    counts = side.counts or {"rejected": None}
+    return {"name": side.name, "url": side.run.url, "images": len(side.rows), **counts, **plain}
+
+
+def _write(comparison: Comparison) -> None:
+    out = comparison.plan.out.rstrip("/")
+    write_json(f"{out}/findings.json", _plain(comparison.findings))
+    write_json(f"{out}/summary.json", _plain(comparison.summary))
+    scalars = [
+        {k: v for k, v in f.items() if not isinstance(v, dict | list)} for f in comparison.findings
+    ]
+    tables = {"findings": pd.DataFrame(scalars), "labels": comparison.truth}
+    tables |= {"pairs": comparison.pairs, "trend": comparison.trend}
+    for name, frame in tables.items():
+        if frame is not None:
+            table = pa.Table.from_pandas(frame, preserve_index=False)
+            write_parquet(f"{out}/{name}.parquet", table)
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN and no infinity, and numpy's numbers are not its own."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,149 @@
+"""From a run's moments to what its units mean: directions, components, sparse codes, exemplars."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nhd_ops import attention_pool, components
+from nhd_ops.contributions import Directions
+from nhd_ops.geometry import Geometry, geometry_of
+from nhd_ops.moments import Moments
+from nhd_ops.sparse_code import omp, prepare_dictionary
+from pipelines import fit_tables as tables
+from pipelines.cluster import parallel
+from pipelines.errors import UsageError
+from pipelines.exemplars import exemplar_images
+from pipelines.fit_tables import Dictionary
+from pipelines.models import LoadedModel, load_model, text_embeddings
+from pipelines.store import Run, write_json, write_parquet
+from pipelines.words import word_list
+
+EXEMPLARS = 10
+UNIT_COMPONENTS = 4
+BLOCK = 2048  # signals per task
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """What to fit: the run, the dictionary (see `pipelines.words`), atoms per code."""
+
+    run: str
+    words: str | None = None
+    atoms: int = 64
+    templates: bool = False
+    fit_on: str = "all"
+    in_process: bool = False
+
+
+def fit(plan: FitPlan) -> dict[str, Any]:
+    """Fit a run and write `fit/`; return a short description of what was fitted.
+
+    Raises UsageError if the run is empty or the model's weights are not those of the run.
+    """
+    run = Run(plan.run)
+    info = run.info
+    loaded = load_model(info["model"], info["pretrained"], info["checkpoint"])
+    if loaded.weights_sha256 != info["weights_sha256"]:
+        raise UsageError(
+            f"the weights of {info['model']} are no longer those that {plan.run} was made with"
+        )
+    moments = run.moments()
+    directions = attention_pool.directions_of(attention_pool.attention_pool_of(loaded.model.visual))
+    geometry = geometry_of(directions)
+    dictionary = _dictionary(loaded, plan)
+    ids, deviations = components.top_images(moments, EXEMPLARS)  # [P,k] each
+    images = exemplar_images(run, ids)
+    signs = components.signs(moments)
+    codes = _codes(directions, signs, dictionary, plan)
+    units = {
+        "neurons": tables.unit_table("neuron", _neurons(moments, geometry, plan), dictionary, plan.atoms),
+        "heads": tables.unit_table("head", _heads(moments, geometry, plan), dictionary, plan.atoms),
+    }
+    written = {
+        "exemplars": tables.exemplar_table(ids, deviations, moments, geometry, images),
+        "codes": tables.code_table(codes, dictionary),
+        **units,
+        "pairs": tables.pair_table(moments, geometry, signs, codes, dictionary, ids, images, info),
+    }
+    run.write_moments("fit/moments.safetensors", moments, {"records": []})
+    for name, table in written.items():
+        write_parquet(run.at("fit", f"{name}.parquet"), table, {"nhd": info})
+    summary = _summary(plan, moments, dictionary, signs)
+    write_json(run.at("fit", "fit.json"), summary)
+    return summary
+
+
+def _dictionary(loaded: LoadedModel, plan: FitPlan) -> Dictionary:
+    name = plan.words or ("scenes" if loaded.spec.name == "tiny" else "common:10000")
+    words = word_list(name)
+    embeddings = text_embeddings(loaded, words, templates=plan.templates)
+    return Dictionary(words, prepare_dictionary(embeddings))
+
+
+def _codes(
+    directions: Directions, signs: Tensor, dictionary: Dictionary, plan: FitPlan
+) -> tuple[Tensor, Tensor]:
+    """Words [P,m] (index, -1 unused) and coefficients [P,m] of every pair's signed direction."""
+    blocks = list(torch.arange(directions.pairs).split(BLOCK))
+    atoms = min(plan.atoms, len(dictionary.words))
+    shared = (directions, signs, dictionary.atoms, atoms)
+    found = parallel(_code_block, blocks, shared, plan.in_process)
+    return torch.cat([indices for indices, _ in found]), torch.cat([values for _, values in found])
+
+
+def _code_block(
+    shared: tuple[Directions, Tensor, Tensor, int], pairs: Tensor
+) -> tuple[Tensor, Tensor]:
+    directions, signs, atoms, count = shared
+    code = omp(components.pair_components(directions, pairs, signs), atoms, count)
+    return code.indices, code.coefficients
+
+
+def _neurons(
+    moments: Moments, geometry: Geometry, plan: FitPlan
+) -> tuple[Tensor, components.Components]:
+    _, covariance = components.fitted_moments(moments.neurons, plan.fit_on)  # type: ignore[arg-type]
+    blocks = list(torch.arange(len(covariance)).split(BLOCK))
+    k = min(UNIT_COMPONENTS, covariance.shape[-1])
+    shared = (covariance, geometry.neuron_gram, k)
+    found = parallel(_component_block, blocks, shared, plan.in_process)
+    weights, ratios = (torch.cat(parts) for parts in zip(*found, strict=True))
+    every = torch.arange(len(covariance))
+    vectors = torch.cat(
+        [
+            components.neuron_directions(geometry.directions, block, weights[block])
+            for block in every.split(256)
+        ]
+    )
+    return vectors, components.Components(weights, ratios)
+
+
+def _component_block(shared: tuple[Tensor, Tensor, int], units: Tensor) -> components.Components:
+    covariance, gram, k = shared
+    return components.unit_components(covariance[units], gram[units], k)
+
+
+def _heads(
+    moments: Moments, geometry: Geometry, plan: FitPlan
+) -> tuple[Tensor, components.Components]:
+    _, covariance = components.fitted_moments(moments.heads, plan.fit_on)  # type: ignore[arg-type]
+    k = min(UNIT_COMPONENTS, covariance.shape[-1])
+    found = components.head_components(covariance, geometry.head_gram, k)
+    return components.head_directions(geometry.directions, found.weights), found
+
+
+def _summary(
+    plan: FitPlan, moments: Moments, dictionary: Dictionary, signs: Tensor
+) -> dict[str, Any]:
+    return {
+        "images": moments.count,
+        "pairs": signs.numel(),
+        "pairs_of_negative_sign": int((signs < 0).sum()),
+        "words": plan.words or "default",
+        "dictionary": len(dictionary.words),
+        "atoms": min(plan.atoms, len(dictionary.words)),
+        "fit_on": plan.fit_on,
+        "exemplars": EXEMPLARS,
+    }

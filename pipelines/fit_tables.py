@@ -1,0 +1,133 @@
+"""The tables of a fit, one function each, from tensors to Arrow."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from nhd_ops import components, polysemanticity
+from nhd_ops.geometry import Geometry
+from nhd_ops.labels import point_biserial
+from nhd_ops.moments import Moments
+from nhd_ops.sparse_code import omp
+from pipelines.exemplars import Images
+
+WORDS_SHOWN = 5
+PAIRS_AT_ONCE = 4096
+
+
+class Dictionary(NamedTuple):
+    """Words and their atoms [K,D]."""
+
+    words: list[str]
+    atoms: Tensor
+
+
+def unit_table(
+    unit: str,
+    fitted: tuple[Tensor, components.Components],
+    dictionary: Dictionary,
+    atoms: int,
+) -> pa.Table:
+    """One row per unit and component: explained variance, direction [D], words of the direction."""
+    vectors, found = fitted  # [U,k,D]
+    units, k, _ = vectors.shape
+    code = omp(vectors.flatten(0, 1).float(), dictionary.atoms, min(atoms, len(dictionary.words)))
+    return pa.table(
+        {
+            unit: pa.array(np.repeat(np.arange(units, dtype=np.int32), k)),
+            "rank": pa.array(np.tile(np.arange(k, dtype=np.int32), units)),
+            "explained_variance_ratio": found.explained_variance_ratio.flatten().numpy(),
+            "direction": pa.array(list(vectors.flatten(0, 1).float().numpy())),
+            "words": pa.array(words(code.indices, code.coefficients, dictionary.words)),
+        }
+    )
+
+
+def words(indices: Tensor, coefficients: Tensor, words: list[str]) -> list[list[str]]:
+    """The words of largest positive coefficient of each code, at most WORDS_SHOWN."""
+    order = coefficients.argsort(dim=1, descending=True)[:, :WORDS_SHOWN]
+    chosen = indices.gather(1, order).tolist()
+    values = coefficients.gather(1, order).tolist()
+    return [
+        [words[i] for i, value in zip(row, row_values, strict=True) if i >= 0 and value > 0]
+        for row, row_values in zip(chosen, values, strict=True)
+    ]
+
+
+def code_table(codes: tuple[Tensor, Tensor], dictionary: Dictionary) -> pa.Table:
+    indices, coefficients = codes
+    pair, rank = (indices >= 0).nonzero(as_tuple=True)
+    names = pa.DictionaryArray.from_arrays(
+        pa.array(indices[pair, rank].int().numpy()), pa.array(dictionary.words)
+    )
+    return pa.table(
+        {
+            "pair": pair.int().numpy(),
+            "rank": rank.int().numpy(),
+            "word": names.cast(pa.string()),
+            "coefficient": coefficients[pair, rank].float().numpy(),
+        }
+    )
+
+
+def exemplar_table(
+    ids: Tensor, deviations: Tensor, moments: Moments, geometry: Geometry, images: Images
+) -> pa.Table:
+    """The images of largest centred norm of every pair, with the signed s·‖u‖."""
+    pairs, k = ids.shape
+    values = deviations + moments.pairs.mean.flatten()[:, None]
+    values = values * geometry.norms.flatten()[:, None]
+    places = images.places(ids).ravel()
+    return pa.table(
+        {
+            "pair": np.repeat(np.arange(pairs, dtype=np.int32), k),
+            "rank": np.tile(np.arange(k, dtype=np.int32), pairs),
+            "shard": pa.array(images.shards).take(pa.array(places)),
+            "key": pa.array(images.keys).take(pa.array(places)),
+            "coefficient": values.flatten().float().numpy(),
+        }
+    )
+
+
+def pair_table(
+    moments: Moments,
+    geometry: Geometry,
+    signs: Tensor,
+    codes: tuple[Tensor, Tensor],
+    dictionary: Dictionary,
+    ids: Tensor,
+    images: Images,
+    info: dict[str, Any],
+) -> pa.Table:
+    heads, neurons = signs.shape
+    inertia, clarity, spread = _alikeness(images, ids)
+    columns: dict[str, Any] = {
+        "pair": np.arange(heads * neurons, dtype=np.int32),
+        "head": np.repeat(np.arange(heads, dtype=np.int32), neurons),
+        "neuron": np.tile(np.arange(neurons, dtype=np.int32), heads),
+        "sign": signs.flatten().to(torch.int32).numpy(),
+        "direction_norm": geometry.norms.flatten().numpy(),
+        "mean": moments.pairs.mean.flatten().float().numpy(),
+        "std": moments.pairs.variance().sqrt().flatten().float().numpy(),
+        "importance": components.importance(moments, geometry.norms).flatten().float().numpy(),
+        "inertia": inertia,
+        "clarity": clarity,
+        "polysemanticity": spread,
+        "words": pa.array(words(*codes, dictionary.words)),
+    }
+    correlations = point_biserial(moments).flatten(1).float().numpy()  # [L,P]
+    columns |= {f"r_{name}": correlations[i] for i, name in enumerate(info["labels"])}
+    return pa.table(columns)
+
+
+def _alikeness(images: Images, ids: Tensor) -> tuple[np.ndarray, ...]:
+    """Inertia, clarity and polysemanticity of every pair's exemplars [P,k], in blocks of pairs."""
+    measures = (polysemanticity.inertia, polysemanticity.clarity, polysemanticity.polysemanticity)
+    blocks = []
+    for block in ids.split(PAIRS_AT_ONCE):
+        grouped = images.embeddings[torch.from_numpy(images.places(block))]  # [p,k,D]
+        blocks.append(torch.stack([measure(grouped) for measure in measures]))
+    return tuple(torch.cat(blocks, dim=1).numpy())

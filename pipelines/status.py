@@ -1,0 +1,58 @@
+"""Progress and health of a run folder, from the folder alone."""
+
+import json
+from collections import Counter
+from typing import Any
+
+from pipelines.shards import shard_id
+from pipelines.store import Run
+
+PHASES = ("read", "decode", "forward", "write")
+
+
+def status(url: str) -> dict[str, Any]:
+    """Shards done, failed and waiting; images; rejects by reason; time by phase; the lock.
+
+    Raises UsageError if the folder is not a run.
+    """
+    run = Run(url)
+    info = run.info
+    wanted = {shard_id(u): u for u in json.loads(run.read("input.json"))}
+    done = run.done()
+    records = run.records() if done else []
+    failed = [json.loads(run.read("failed", name)) for name in run.names("failed", ".json")]
+    reasons: Counter[str] = Counter()
+    for record in records:
+        reasons.update(record["reasons"])
+    return {
+        "run": url,
+        "model": info["model"],
+        "complete": set(wanted) <= done,
+        "running": run.exists("lock.json"),
+        "shards": {
+            "all": len(wanted),
+            "done": len(set(wanted) & done),
+            "failed": [why for why in failed if why["shard"] not in done],
+            "waiting": len(set(wanted) - done),
+        },
+        **{name: sum(r[name] for r in records) for name in ("read", "written", "rejected")},
+        "reasons": dict(reasons.most_common()),
+        "seconds": {p: round(sum(r["seconds"][p] for r in records), 1) for p in PHASES},
+    }
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """The same for people."""
+    shards = found["shards"]
+    state = "complete" if found["complete"] else "running" if found["running"] else "not complete"
+    text = [
+        f"{found['run']}: {state}, {shards['done']} of {shards['all']} shards done",
+        f"{found['written']} images written, {found['rejected']} rejected, {found['read']} read",
+    ]
+    text += [f"  rejected {count}: {reason}" for reason, count in found["reasons"].items()]
+    text += [f"  failed {why['url']}: {why['error']}" for why in shards["failed"]]
+    spent = ", ".join(f"{phase} {value} s" for phase, value in found["seconds"].items())
+    text.append(f"time of the workers: {spent}")
+    if not found["complete"] and not found["running"]:
+        text.append("run the same nhd extract command again to do the rest")
+    return text
