@@ -5,5 +5,6 @@ cd "$(dirname "$0")/.."
 bash infra/setup.sh
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
+.venv/bin/mypy --strict nhd_ops
 .venv/bin/mypy
 exec .venv/bin/pytest "$@"

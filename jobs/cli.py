@@ -62,6 +62,7 @@ def extract(command: Extract) -> None:
         out=command.out,
         model=ModelSpec(command.model, command.pretrained, command.checkpoint),
         concepts=texts(command.concepts),
+        pairs_per_concept=command.pairs_per_concept,
         columns=names(command.columns),
         labels=names(command.labels),
         bucket=command.buckets,
@@ -206,3 +207,7 @@ def usage(parse: Callable[[str], Any], text: str) -> Any:
         return parse(text)
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -11,20 +11,22 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 
 @dataclass(frozen=True)
 class Extract:
-    """Images to rows: per-image pair norms and concept scores as Parquet, with mergeable moments."""
+    """Images to rows: pair norms and concept scores as Parquet, with mergeable moments."""
 
     data: str
     """Shards: path or URL with braces and globs, several separated by commas, or @file."""
     out: str
     """The run folder: a local path or any fsspec URL. Running again resumes it."""
     model: str = "tiny"
-    """`tiny`, which ships with nhd, or an open_clip ResNet: RN50, RN101, RN50x4, RN50x16, RN50x64."""
+    """`tiny`, which ships with nhd, or an open_clip ResNet: RN50, RN101, RN50x4, RN50x16, ..."""
     pretrained: str | None = None
     """open_clip's tag of the weights, such as `openai`; `none` for random weights."""
     checkpoint: str | None = None
     """A file with the weights: an open_clip state dict, safetensors or torch."""
     concepts: str = ""
     """Texts to score each image on: `yellow,car`, or a file with one per line."""
+    pairs_per_concept: int = 5
+    """How many pairs make up a concept's share and score; the paper takes 5."""
     columns: str = ""
     """Fields of the samples' JSON to keep as columns: `year,source`."""
     labels: str = ""
@@ -146,7 +148,7 @@ class Demo:
 
     out: str = "demo"
     """The folder to write to."""
-    images: int = 2000
+    images: int = 2500
     """Scenes in each of the two datasets."""
     in_process: Flag = False
     """Run without Ray."""

@@ -61,7 +61,7 @@ def concept_pairs(
 
 def pairs_for(directions: Directions, projection: Tensor, pairs: Tensor) -> ConceptPairs:
     """Concept pairs chosen by any rule: ⟨u,t⟩ of every pair [Q,H,C], and pairs [Q,k]."""
-    vectors = directions.vectors(pairs.flatten()).view(*pairs.shape, -1)  # [Q,k,D]
+    vectors = directions.vectors(pairs.flatten()).view(*pairs.shape, directions.width)  # [Q,k,D]
     chosen = projection.flatten(1).gather(1, pairs)
     return ConceptPairs(pairs, chosen, vectors @ vectors.mT)
 

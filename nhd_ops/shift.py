@@ -122,6 +122,13 @@ def delong(baseline: Array, current: Array) -> Auc:
     return Auc(float(below.mean()), float(error))
 
 
+def detectable_effect(n: int, m: int, tests: int, alpha: float, power: float = 0.8) -> float:
+    """The d that a single change must have to reach q < alpha among `tests`, this often."""
+    harmonic = float(np.sum(1 / np.arange(1, tests + 1)))
+    least = special.ndtri(1 - alpha / (2 * tests * harmonic))
+    return float((least + special.ndtri(power)) * np.sqrt(1 / n + 1 / m))
+
+
 def as_auc(d: float) -> float:
     """The AUC that a difference of d standard deviations gives between two normal samples."""
     return float(special.ndtr(d / np.sqrt(2)))

@@ -34,7 +34,8 @@ class Criteria:
 
     def passes(self, effect: np.ndarray, q: np.ndarray) -> np.ndarray:
         """Both |effect| ≥ floor and q < alpha."""
-        return (np.abs(effect) >= self.floor) & (q < self.alpha)
+        counts: np.ndarray = (np.abs(effect) >= self.floor) & (q < self.alpha)
+        return counts
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from nhd_ops.shift import detectable_effect
 from pipelines.attribution import Attribution, Criteria
 from pipelines.control import control
 from pipelines.domain import cross_fitted_auc
@@ -157,7 +158,8 @@ def _listed(pairs: pd.DataFrame | None) -> list[Finding]:
         f"{head}·{neuron}" for head, neuron in zip(found["head"], found["neuron"], strict=True)
     ]
     rows = found.assign(kind="pair", name=named).to_dict("records")
-    return [{"kind": row.pop("kind"), "name": row.pop("name"), **row} for row in rows]
+    first = ("kind", "name")
+    return [{str(k): row[k] for k in (*first, *(k for k in row if k not in first))} for row in rows]
 
 
 def _trend(sides: Sides, measure: str) -> pd.DataFrame:
@@ -193,6 +195,9 @@ def _summary(
         "pairs": None
         if pairs is None
         else {"tested": len(pairs), "shifted": int(pairs["shifted"].sum())},
+        "detectable_effect": detectable_effect(
+            len(sides.baseline.rows), len(sides.current.rows), len(sides.concepts), plan.alpha
+        ),
         "effective_images": list(told.effective),
         "only_on_one_side": sides.dropped,
         "baseline": _provenance(sides.baseline),
@@ -222,7 +227,10 @@ def _write(comparison: Comparison) -> None:
     scalars = [
         {k: v for k, v in f.items() if not isinstance(v, dict | list)} for f in comparison.findings
     ]
-    tables = {"findings": pd.DataFrame(scalars), "labels": comparison.truth}
+    tables: dict[str, pd.DataFrame | None] = {
+        "findings": pd.DataFrame(scalars),
+        "labels": comparison.truth,
+    }
     tables |= {"pairs": comparison.pairs, "trend": comparison.trend}
     for name, frame in tables.items():
         if frame is not None:

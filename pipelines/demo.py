@@ -1,64 +1,84 @@
 """The whole study on generated scenes: two datasets, extract, fit, compare, report."""
 
+import json
+import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any
+from functools import partial
+from typing import TypeVar
 
 from pipelines.cluster import ray_session
 from pipelines.compare import ComparePlan, Comparison, compare
+from pipelines.errors import UsageError
 from pipelines.extraction import Plan, extract
 from pipelines.fit import FitPlan, fit
 from pipelines.models import ModelSpec
+from pipelines.store import write_json
 from pipelines.tiny.dataset import write_scenes
 from pipelines.tiny.scenes import ATTRIBUTES
 
-BOOST = {"yellow": 3.0, "car": 2.0}
+T = TypeVar("T")
 SEEDS = {"baseline": 101, "current": 202}
+BOOSTS: dict[str, dict[str, float]] = {"baseline": {}, "current": {"yellow": 3.0, "car": 2.0}}
+PAIRS_PER_CONCEPT = 100  # 2.4 % of the tiny model's pairs; see infra/decisions.md
 
 
 def demo(out: str, images: int, in_process: bool) -> Comparison:
-    """Generate, extract, fit and compare into `out`; print what to look at. Resumes."""
+    """Generate, extract, fit and compare into `out`; print what to look at.
+
+    Running it again does only what is missing. Raises UsageError if `out` holds other scenes.
+    """
+    out = os.path.abspath(out)
     with nullcontext() if in_process else ray_session():
-        found = _study(out.rstrip("/"), images, in_process)
-    _print_end(found, out.rstrip("/"))
+        for name in SEEDS:
+            _step(f"generate {images} scenes: {_title(name)}", partial(_scenes, out, name, images))
+        for name in SEEDS:
+            _step(f"extract {name}", partial(extract, _extraction(out, name, in_process)))
+        for name in SEEDS:
+            plan = FitPlan(f"{out}/{name}", words="scenes", in_process=in_process)
+            _step(f"fit {name}", partial(fit, plan))
+        sides = ComparePlan(f"{out}/comparison", f"{out}/baseline", f"{out}/current")
+        found = _step("compare", partial(compare, sides))
+    _print_end(found, out)
     return found
 
 
-def _study(out: str, images: int, in_process: bool) -> Comparison:
-    for name, seed in SEEDS.items():
-        boost = BOOST if name == "current" else {}
-        planted = f", {' and '.join(f'{k} x{v:g}' for k, v in boost.items())}" if boost else ""
-        _step(
-            f"generate {images} scenes: {name}{planted}",
-            lambda n=name, s=seed, b=boost: write_scenes(
-                f"{out}/scenes/{n}", images, s, b, in_process=in_process
-            ),
+def _title(name: str) -> str:
+    planted = " and ".join(f"{attribute} x{x:g}" for attribute, x in BOOSTS[name].items())
+    return f"{name}, with {planted}" if planted else name
+
+
+def _scenes(out: str, name: str, images: int) -> None:
+    folder = f"{out}/scenes/{name}"
+    wanted = {"images": images, "seed": SEEDS[name], "boost": BOOSTS[name]}
+    record = f"{folder}/scenes.json"
+    if not os.path.exists(record):
+        write_scenes(folder, images, SEEDS[name], BOOSTS[name])
+        write_json(record, wanted)
+    with open(record) as file:
+        there = json.load(file)
+    if there != wanted:
+        raise UsageError(
+            f"{folder} holds {there['images']} other scenes; delete {out} or give another --out"
         )
-    for name in SEEDS:
-        plan = Plan(
-            data=f"{out}/scenes/{name}/*.tar",
-            out=f"{out}/{name}",
-            model=ModelSpec("tiny"),
-            concepts=ATTRIBUTES,
-            columns=("caption", "year", "source"),
-            labels=ATTRIBUTES,
-            in_process=in_process,
-        )
-        _step(f"extract {name}", lambda plan=plan: extract(plan))
-    for name in SEEDS:
-        _step(
-            f"fit {name}",
-            lambda n=name: fit(FitPlan(f"{out}/{n}", words="scenes", in_process=in_process)),
-        )
-    plan = ComparePlan(
-        baseline=f"{out}/baseline", current=f"{out}/current", out=f"{out}/comparison"
+
+
+def _extraction(out: str, name: str, in_process: bool) -> Plan:
+    return Plan(
+        data=f"{out}/scenes/{name}/*.tar",
+        out=f"{out}/{name}",
+        model=ModelSpec("tiny"),
+        concepts=ATTRIBUTES,
+        pairs_per_concept=PAIRS_PER_CONCEPT,
+        columns=("caption", "year", "source"),
+        labels=ATTRIBUTES,
+        bucket="source",
+        in_process=in_process,
     )
-    found: Comparison = _step("compare", lambda: compare(plan))
-    return found
 
 
-def _step(title: str, action: Callable[[], Any]) -> Any:
+def _step(title: str, action: Callable[[], T]) -> T:
     print(f"== {title}", flush=True)
     start = time.perf_counter()
     result = action()
@@ -68,16 +88,25 @@ def _step(title: str, action: Callable[[], Any]) -> Any:
 
 def _print_end(found: Comparison, out: str) -> None:
     overall = found.of("overall")[0]
-    print(f"\n{found.summary['verdict']}.")
-    print("Three findings:")
-    low, high = overall["low"], overall["high"]
-    print(f"  a classifier tells the two datasets apart with AUC {overall['effect']:.3f} ({low:.3f} to {high:.3f})")
+    print(f"\n{found.summary['verdict']}.\nThree findings:")
+    print(
+        f"  A classifier tells the two datasets apart with AUC {overall['effect']:.3f} "
+        f"(95 % interval {overall['low']:.3f} to {overall['high']:.3f})."
+    )
     for finding in found.shifted()[:2]:
-        pair = finding.get("pairs", [{}])[0]
-        seen = f"; pair {pair['name']} saw it" if "name" in pair else ""
-        interval = f"{finding['low']:+.2f} to {finding['high']:+.2f}"
-        print(f"  {finding['text']}: {finding['effect']:+.2f} standard deviations ({interval}){seen}")
+        print(
+            f"  {finding['text']}: {finding['effect']:+.2f} standard deviations "
+            f"({finding['low']:+.2f} to {finding['high']:+.2f}){_seen_by(finding.get('pairs'))}."
+        )
     print(f"\nThe report: {out}/comparison/index.html")
-    print("A query to try next (DuckDB):")
-    print("  SELECT caption, similarity_yellow, score_yellow, share_yellow")
+    print("A query to try next, in DuckDB:")
+    print("  SELECT caption, score_yellow, share_yellow, similarity_yellow")
     print(f"  FROM '{out}/current/images/*.parquet' ORDER BY score_yellow DESC LIMIT 5;")
+
+
+def _seen_by(pairs: list[dict[str, object]] | None) -> str:
+    if not pairs:
+        return ""
+    words = pairs[0].get("words")
+    named = f" ({words})" if words else ""
+    return f", seen best by pair {pairs[0]['pair']}{named}"

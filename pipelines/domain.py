@@ -59,4 +59,6 @@ def _hats(features: np.ndarray) -> np.ndarray:
     """Ranks in [0,1] of each column, expanded in hat functions; ties share a rank."""
     ranks = (rankdata(features, axis=0) - 0.5) / len(features)
     knots = np.linspace(0, 1, KNOTS)[:, None].repeat(features.shape[1], axis=1)
-    return SplineTransformer(knots=knots, degree=1, include_bias=False).fit_transform(ranks)
+    transformer = SplineTransformer(knots=knots, degree=1, include_bias=False)
+    hats: np.ndarray = transformer.fit_transform(ranks)
+    return hats

@@ -8,7 +8,6 @@ reader would see.
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -18,26 +17,14 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from nhd_ops import attention_pool, concepts, moments
-from nhd_ops.geometry import geometry_of
+from nhd_ops import concepts, moments
 from pipelines import rows
-from pipelines.errors import UsageError
+from pipelines.decomposer import Decomposer
 from pipelines.images import Decoded
-from pipelines.models import (
-    DTYPES,
-    LoadedModel,
-    ModelSpec,
-    check_words,
-    load_model,
-    text_embeddings,
-)
+from pipelines.models import ModelSpec, load_model
 from pipelines.shards import Reject
 from pipelines.store import REJECTS, Run, sha256, write_json, write_parquet
 from pipelines.stream import Clock, batches
-
-CONCEPT_PAIRS = 5
-TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2, "float16": 1e-2}
-"""Largest relative error of the self-check; the half types round inside the stock pool too."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +34,7 @@ class Settings:
     out: str
     model: ModelSpec
     concepts: tuple[str, ...]
+    pairs_per_concept: int
     columns: dict[str, str]
     """Metadata column → type name, labels included."""
     labels: tuple[str, ...]
@@ -81,18 +69,18 @@ class Extractor:
         self.run = Run(settings.out)
         spec = settings.model
         loaded = load_model(spec.name, spec.pretrained, spec.checkpoint, settings.device)
-        check_words(loaded, settings.concepts)
-        self.loaded = loaded
-        self.pool = attention_pool.attention_pool_of(loaded.model.visual)
-        self.geometry = geometry_of(attention_pool.directions_of(self.pool))
-        directions = self.geometry.directions
-        texts = _texts(loaded, settings.concepts, directions.width)
-        self.texts = texts.to(settings.device)  # [Q,D]
-        self.pairs = concepts.concept_pairs(directions, self.texts, CONCEPT_PAIRS)
+        self.decomposer = Decomposer(
+            loaded,
+            settings.concepts,
+            settings.pairs_per_concept,
+            settings.dtype,
+            settings.device,
+        )
+        self.transform = loaded.preprocess
         self.threads = ThreadPoolExecutor(settings.decode_threads)
         self.clock = Clock()
-        self.images, self.rejected, self.checked = 0, 0, False
-        dense = directions.heads if settings.keep == "dense" else 0
+        self.images, self.rejected = 0, 0
+        dense = self.decomposer.geometry.directions.heads if settings.keep == "dense" else 0
         self.layout = rows.Layout(settings.columns, rows.slugs(settings.concepts), dense)
 
     @cached_property
@@ -101,19 +89,8 @@ class Extractor:
         return {"nhd": self.run.info}
 
     def describe(self) -> dict[str, Any]:
-        """What only the loaded model can tell: weights hash, preprocessing, sizes, concept pairs."""
-        directions = self.geometry.directions
-        return {
-            "weights_sha256": self.loaded.weights_sha256,
-            "preprocess_id": self.loaded.preprocess_id,
-            "units": {
-                "heads": directions.heads,
-                "neurons": directions.neurons,
-                "pairs": directions.pairs,
-                "width": directions.width,
-            },
-            "concept_pairs": self.pairs.pairs.tolist(),
-        }
+        """See Decomposer."""
+        return self.decomposer.describe()
 
     def progress(self) -> dict[str, Any]:
         """Running totals since this worker started."""
@@ -150,7 +127,7 @@ class Extractor:
         total: moments.Moments | None = None
         written = 0
         settings = self.settings
-        stream = batches(url, self.loaded.preprocess, settings.batch_size, self.threads, self.clock)
+        stream = batches(url, self.transform, settings.batch_size, self.threads, self.clock)
         for items in stream:
             start = time.perf_counter()
             good, bad = self._admit(items)
@@ -185,7 +162,7 @@ class Extractor:
     ) -> tuple[rows.Batch | None, moments.Moments | None, list[Reject]]:
         pixels = torch.stack([item.pixels for item in items]).to(self.settings.device)
         with torch.inference_mode():
-            coefficients, embedding = self._forward(pixels)
+            coefficients, embedding = self.decomposer.forward(pixels)
             finite = coefficients.flatten(1).isfinite().all(1) & embedding.isfinite().all(1)
             lost = [
                 Reject(item.sample.key, "forward", "not_finite", "the model's output is not finite")
@@ -196,39 +173,9 @@ class Extractor:
             if not kept:
                 return None, None, lost
             coefficients, embedding = coefficients[finite], embedding[finite]
-            measures = concepts.measures(coefficients, embedding, self.pairs, self.texts)
+            measures = self.decomposer.measures(coefficients, embedding)
             part = self._moments(coefficients, kept, measures.similarity, first_id)
             return self._rows(kept, coefficients, embedding, measures), part, lost
-
-    def _forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Images [B,3,S,S] → coefficients [B,H,C] and embedding [B,D], both fp32."""
-        visual = self.loaded.model.visual
-        with self._precision():
-            features = attention_pool.feature_map(visual, pixels)
-        coefficients = attention_pool.coefficients(self.pool, features.float())
-        embedding = self.geometry.directions.total(coefficients)
-        if not self.checked:
-            self._self_check(pixels, embedding)
-        return coefficients, embedding
-
-    def _self_check(self, pixels: Tensor, embedding: Tensor) -> None:
-        """Refuse to go on if the decomposition does not add up to the model's own embedding."""
-        with self._precision():
-            expected = self.loaded.model.encode_image(pixels).float()
-        error = float((embedding - expected).norm() / expected.norm())
-        limit = TOLERANCE[self.settings.dtype]
-        if not error <= limit and bool(expected.isfinite().all()):
-            raise UsageError(
-                f"self-check failed: the pairs add up to the embedding only within {error:.1e} "
-                f"(limit {limit:.0e} for {self.settings.dtype}); use --dtype float32"
-            )
-        self.checked = True
-
-    def _precision(self) -> AbstractContextManager[Any]:
-        dtype = DTYPES[self.settings.dtype]
-        if dtype == torch.float32:
-            return nullcontext()
-        return torch.autocast(torch.device(self.settings.device).type, dtype)
 
     def _moments(
         self, coefficients: Tensor, kept: list[Decoded], similarity: Tensor, first_id: int
@@ -239,7 +186,7 @@ class Extractor:
         bucket = self.settings.bucket
         return moments.moments_of(
             coefficients,
-            self.geometry,
+            self.decomposer.geometry,
             ids,
             similarity=similarity,
             labels=labels.to(coefficients.device).view(len(kept), -1),
@@ -249,7 +196,7 @@ class Extractor:
     def _rows(
         self, kept: list[Decoded], coefficients: Tensor, embedding: Tensor, measures: Any
     ) -> rows.Batch:
-        signed = coefficients * self.geometry.norms  # [B,H,C]
+        signed = coefficients * self.decomposer.geometry.norms  # [B,H,C]
         flat = signed.flatten(1)
         top = min(self.settings.top_pairs, flat.shape[1])
         norms, pairs = flat.abs().topk(top, dim=1)
@@ -283,10 +230,6 @@ class Extractor:
             files["rejects"] = {"path": path, "bytes": len(data), "sha256": sha256(data)}
         self.clock.add("write", start)
         return files
-
-
-def _texts(loaded: LoadedModel, texts: tuple[str, ...], width: int) -> Tensor:
-    return text_embeddings(loaded, texts) if texts else torch.zeros(0, width)
 
 
 def _label_problem(item: Decoded, labels: tuple[str, ...]) -> Reject | None:

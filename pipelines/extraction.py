@@ -20,6 +20,7 @@ from pipelines.progress import Progress
 from pipelines.runner import Pool, Summary, run
 from pipelines.store import SCHEMA_VERSION, Run, write_json
 
+FREE = ("checkpoint", "concept_pairs")  # the weights' hash decides
 PEEK = 64  # samples that column types are inferred from
 MOMENTS_PER_IMAGE = 2000  # bytes; groups of shards are made large enough to stay under it
 IMAGES_PER_SHARD = 1000  # assumed when sizing groups
@@ -33,6 +34,7 @@ class Plan:
     out: str
     model: ModelSpec
     concepts: tuple[str, ...] = ()
+    pairs_per_concept: int = 5
     columns: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     bucket: str | None = None
@@ -88,6 +90,7 @@ def _settings(plan: Plan, urls: list[str]) -> Settings:
         out=plan.out,
         model=plan.model,
         concepts=plan.concepts,
+        pairs_per_concept=plan.pairs_per_concept,
         columns=types,
         labels=plan.labels,
         bucket=plan.bucket,
@@ -137,6 +140,7 @@ def _identity(settings: Settings) -> dict[str, Any]:
             {"slug": s, "text": t}
             for s, t in zip(rows.slugs(settings.concepts), settings.concepts, strict=True)
         ],
+        "pairs_per_concept": settings.pairs_per_concept,
         "columns": settings.columns,
         "labels": list(settings.labels),
         "bucket": settings.bucket,
@@ -150,7 +154,7 @@ def _same_configuration(target: Run, wanted: dict[str, Any]) -> None:
         return
     there = target.info
     for name, value in wanted.items():
-        if there.get(name) != value and name not in ("checkpoint",):
+        if there.get(name) != value and name not in FREE:
             raise UsageError(
                 f"{target.url} was made with another configuration: {name} was "
                 f"{_brief(there.get(name))} and is now {_brief(value)}; choose another --out"

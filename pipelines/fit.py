@@ -1,7 +1,7 @@
 """From a run's moments to what its units mean: directions, components, sparse codes, exemplars."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,14 +15,14 @@ from pipelines import fit_tables as tables
 from pipelines.cluster import parallel
 from pipelines.errors import UsageError
 from pipelines.exemplars import exemplar_images
-from pipelines.fit_tables import Dictionary
+from pipelines.fit_tables import Dictionary, names
 from pipelines.models import LoadedModel, load_model, text_embeddings
 from pipelines.store import Run, write_json, write_parquet
 from pipelines.words import word_list
 
 EXEMPLARS = 10
 UNIT_COMPONENTS = 4
-BLOCK = 2048  # signals per task
+BLOCK = 8192  # units per Ray task; a single block is done right here
 
 
 @dataclass(frozen=True)
@@ -57,15 +57,15 @@ def fit(plan: FitPlan) -> dict[str, Any]:
     images = exemplar_images(run, ids)
     signs = components.signs(moments)
     codes = _codes(directions, signs, dictionary, plan)
-    units = {
-        "neurons": tables.unit_table("neuron", _neurons(moments, geometry, plan), dictionary, plan.atoms),
-        "heads": tables.unit_table("head", _heads(moments, geometry, plan), dictionary, plan.atoms),
-    }
+    neurons, heads = _neurons(moments, geometry, plan), _heads(moments, geometry, plan)
     written = {
         "exemplars": tables.exemplar_table(ids, deviations, moments, geometry, images),
-        "codes": tables.code_table(codes, dictionary),
-        **units,
-        "pairs": tables.pair_table(moments, geometry, signs, codes, dictionary, ids, images, info),
+        "codes": tables.code_table(codes.indices, codes.coefficients, dictionary),
+        "neurons": tables.unit_table("neuron", neurons, dictionary),
+        "heads": tables.unit_table("head", heads, dictionary),
+        "pairs": tables.pair_table(
+            moments, geometry, signs, names(codes.nearest, dictionary), ids, images, info["labels"]
+        ),
     }
     run.write_moments("fit/moments.safetensors", moments, {"records": []})
     for name, table in written.items():
@@ -82,30 +82,37 @@ def _dictionary(loaded: LoadedModel, plan: FitPlan) -> Dictionary:
     return Dictionary(words, prepare_dictionary(embeddings))
 
 
-def _codes(
-    directions: Directions, signs: Tensor, dictionary: Dictionary, plan: FitPlan
-) -> tuple[Tensor, Tensor]:
-    """Words [P,m] (index, -1 unused) and coefficients [P,m] of every pair's signed direction."""
-    blocks = list(torch.arange(directions.pairs).split(BLOCK))
+class Codes(NamedTuple):
+    """What the dictionary says of P signed directions."""
+
+    indices: Tensor
+    """[P,m] words of the sparse code in order of selection, -1 where unused."""
+    coefficients: Tensor
+    """[P,m]"""
+    nearest: Tensor
+    """[P,WORDS_SHOWN] words of largest cosine, which name the direction."""
+
+
+def _codes(directions: Directions, signs: Tensor, dictionary: Dictionary, plan: FitPlan) -> Codes:
+    blocks = list(torch.split(torch.arange(directions.pairs), BLOCK))
     atoms = min(plan.atoms, len(dictionary.words))
     shared = (directions, signs, dictionary.atoms, atoms)
     found = parallel(_code_block, blocks, shared, plan.in_process)
-    return torch.cat([indices for indices, _ in found]), torch.cat([values for _, values in found])
+    return Codes(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
 
-def _code_block(
-    shared: tuple[Directions, Tensor, Tensor, int], pairs: Tensor
-) -> tuple[Tensor, Tensor]:
+def _code_block(shared: tuple[Directions, Tensor, Tensor, int], pairs: Tensor) -> Codes:
     directions, signs, atoms, count = shared
-    code = omp(components.pair_components(directions, pairs, signs), atoms, count)
-    return code.indices, code.coefficients
+    vectors = components.pair_components(directions, pairs, signs)
+    code = omp(vectors, atoms, count)
+    return Codes(code.indices, code.coefficients, tables.nearest_words(vectors, atoms))
 
 
 def _neurons(
     moments: Moments, geometry: Geometry, plan: FitPlan
 ) -> tuple[Tensor, components.Components]:
     _, covariance = components.fitted_moments(moments.neurons, plan.fit_on)  # type: ignore[arg-type]
-    blocks = list(torch.arange(len(covariance)).split(BLOCK))
+    blocks = list(torch.split(torch.arange(len(covariance)), BLOCK))
     k = min(UNIT_COMPONENTS, covariance.shape[-1])
     shared = (covariance, geometry.neuron_gram, k)
     found = parallel(_component_block, blocks, shared, plan.in_process)
@@ -114,7 +121,7 @@ def _neurons(
     vectors = torch.cat(
         [
             components.neuron_directions(geometry.directions, block, weights[block])
-            for block in every.split(256)
+            for block in torch.split(every, 256)
         ]
     )
     return vectors, components.Components(weights, ratios)

@@ -11,7 +11,6 @@ from nhd_ops import components, polysemanticity
 from nhd_ops.geometry import Geometry
 from nhd_ops.labels import point_biserial
 from nhd_ops.moments import Moments
-from nhd_ops.sparse_code import omp
 from pipelines.exemplars import Images
 
 WORDS_SHOWN = 5
@@ -26,48 +25,46 @@ class Dictionary(NamedTuple):
 
 
 def unit_table(
-    unit: str,
-    fitted: tuple[Tensor, components.Components],
-    dictionary: Dictionary,
-    atoms: int,
+    unit: str, fitted: tuple[Tensor, components.Components], dictionary: Dictionary
 ) -> pa.Table:
-    """One row per unit and component: explained variance, direction [D], words of the direction."""
+    """One row per unit and component: explained variance, direction [D], the nearest words."""
     vectors, found = fitted  # [U,k,D]
     units, k, _ = vectors.shape
-    code = omp(vectors.flatten(0, 1).float(), dictionary.atoms, min(atoms, len(dictionary.words)))
+    flat = vectors.flatten(0, 1).float()
     return pa.table(
         {
             unit: pa.array(np.repeat(np.arange(units, dtype=np.int32), k)),
             "rank": pa.array(np.tile(np.arange(k, dtype=np.int32), units)),
             "explained_variance_ratio": found.explained_variance_ratio.flatten().numpy(),
-            "direction": pa.array(list(vectors.flatten(0, 1).float().numpy())),
-            "words": pa.array(words(code.indices, code.coefficients, dictionary.words)),
+            "direction": pa.array(list(flat.numpy())),
+            "words": pa.array(names(nearest_words(flat, dictionary.atoms), dictionary)),
         }
     )
 
 
-def words(indices: Tensor, coefficients: Tensor, words: list[str]) -> list[list[str]]:
-    """The words of largest positive coefficient of each code, at most WORDS_SHOWN."""
-    order = coefficients.argsort(dim=1, descending=True)[:, :WORDS_SHOWN]
-    chosen = indices.gather(1, order).tolist()
-    values = coefficients.gather(1, order).tolist()
-    return [
-        [words[i] for i, value in zip(row, row_values, strict=True) if i >= 0 and value > 0]
-        for row, row_values in zip(chosen, values, strict=True)
-    ]
+def nearest_words(vectors: Tensor, atoms: Tensor) -> Tensor:
+    """The WORDS_SHOWN atoms of largest cosine with each direction: [N,D], [K,D] → [N,k]."""
+    blocks = torch.split(vectors, PAIRS_AT_ONCE)
+    k = min(WORDS_SHOWN, len(atoms))
+    return torch.cat([(block @ atoms.T).topk(k, dim=1).indices for block in blocks])
 
 
-def code_table(codes: tuple[Tensor, Tensor], dictionary: Dictionary) -> pa.Table:
-    indices, coefficients = codes
+def names(indices: Tensor, dictionary: Dictionary) -> list[list[str]]:
+    """Word indices [N,k] as words."""
+    return [[dictionary.words[i] for i in row] for row in indices.tolist()]
+
+
+def code_table(indices: Tensor, coefficients: Tensor, dictionary: Dictionary) -> pa.Table:
+    """One row per pair and atom of its sparse code, in order of selection."""
     pair, rank = (indices >= 0).nonzero(as_tuple=True)
-    names = pa.DictionaryArray.from_arrays(
+    words = pa.DictionaryArray.from_arrays(
         pa.array(indices[pair, rank].int().numpy()), pa.array(dictionary.words)
     )
     return pa.table(
         {
             "pair": pair.int().numpy(),
             "rank": rank.int().numpy(),
-            "word": names.cast(pa.string()),
+            "word": words.cast(pa.string()),
             "coefficient": coefficients[pair, rank].float().numpy(),
         }
     )
@@ -96,11 +93,10 @@ def pair_table(
     moments: Moments,
     geometry: Geometry,
     signs: Tensor,
-    codes: tuple[Tensor, Tensor],
-    dictionary: Dictionary,
+    words: list[list[str]],
     ids: Tensor,
     images: Images,
-    info: dict[str, Any],
+    labels: list[str],
 ) -> pa.Table:
     heads, neurons = signs.shape
     inertia, clarity, spread = _alikeness(images, ids)
@@ -116,10 +112,10 @@ def pair_table(
         "inertia": inertia,
         "clarity": clarity,
         "polysemanticity": spread,
-        "words": pa.array(words(*codes, dictionary.words)),
+        "words": pa.array(words),
     }
     correlations = point_biserial(moments).flatten(1).float().numpy()  # [L,P]
-    columns |= {f"r_{name}": correlations[i] for i, name in enumerate(info["labels"])}
+    columns |= {f"r_{name}": correlations[i] for i, name in enumerate(labels)}
     return pa.table(columns)
 
 
@@ -127,7 +123,7 @@ def _alikeness(images: Images, ids: Tensor) -> tuple[np.ndarray, ...]:
     """Inertia, clarity and polysemanticity of every pair's exemplars [P,k], in blocks of pairs."""
     measures = (polysemanticity.inertia, polysemanticity.clarity, polysemanticity.polysemanticity)
     blocks = []
-    for block in ids.split(PAIRS_AT_ONCE):
+    for block in torch.split(ids, PAIRS_AT_ONCE):
         grouped = images.embeddings[torch.from_numpy(images.places(block))]  # [p,k,D]
         blocks.append(torch.stack([measure(grouped) for measure in measures]))
     return tuple(torch.cat(blocks, dim=1).numpy())

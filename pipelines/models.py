@@ -1,9 +1,11 @@
-"""Load a CLIP by name: `tiny`, or any open_clip ResNet with a pretrained tag or a checkpoint file."""
+"""Load a CLIP by name: `tiny`, or an open_clip ResNet by pretrained tag or checkpoint file."""
 
+import contextlib
 import difflib
 import hashlib
+import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,7 +90,7 @@ def _open_clip(spec: ModelSpec) -> tuple[Any, Transform, Tokenizer]:
     _check_name(spec.name)
     pretrained = _pretrained(spec)
     try:
-        with torch.random.fork_rng():
+        with _quiet(), torch.random.fork_rng():
             torch.manual_seed(RANDOM_SEED)
             clip, _, preprocess = open_clip.create_model_and_transforms(
                 spec.name, pretrained=pretrained, device="cpu", weights_only=True
@@ -96,6 +98,20 @@ def _open_clip(spec: ModelSpec) -> tuple[Any, Transform, Tokenizer]:
     except Exception as error:
         raise _weights_error(spec, error) from error
     return clip, preprocess, open_clip.get_tokenizer(spec.name)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings of open_clip and the hub: what goes wrong is said once, by our own error."""
+    loggers = [logging.getLogger(name) for name in (None, "huggingface_hub")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _check_name(name: str) -> None:
@@ -149,7 +165,7 @@ def _short(error: Exception) -> str:
 
 
 def weights_sha256(model: torch.nn.Module) -> str:
-    """SHA-256 over the sorted state dict (names, shapes, values in fp32): equal for equal weights."""
+    """SHA-256 of the sorted state dict (names, shapes, fp32 values): equal for equal weights."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name}{tuple(tensor.shape)}".encode())
@@ -160,7 +176,7 @@ def weights_sha256(model: torch.nn.Module) -> str:
 def text_embeddings(
     loaded: LoadedModel, texts: Sequence[str], templates: bool = True, batch_size: int = 512
 ) -> torch.Tensor:
-    """Unit text embeddings [K,D] fp32: of each text alone, or averaged over open_clip's 80 templates.
+    """Unit text embeddings [K,D] fp32: bare texts, or averaged over open_clip's 80 templates.
 
     The template average is NAD's and open_clip's zero-shot procedure: each prompt is normalised,
     then the mean is normalised.

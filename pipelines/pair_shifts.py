@@ -12,7 +12,7 @@ from nhd_ops import histogram
 from nhd_ops.pair_moments import PairMoments
 from nhd_ops.shift import Summary, false_discovery, mean_shift
 from pipelines.attribution import Criteria
-from pipelines.sides import Concept, Sides
+from pipelines.sides import Concept, Side, Sides
 
 SHORTLIST = 1000
 """For how many of the largest shifts the distances of distributions are computed."""
@@ -36,6 +36,7 @@ def pair_shifts(sides: Sides, criteria: Criteria) -> pd.DataFrame | None:
     table["head"], table["neuron"] = table["pair"] // neurons, table["pair"] % neurons
     table["sign"], table["words"] = fit["sign"], fit["words"]
     table["baseline_mean"], table["current_mean"] = _flat(one.mean), _flat(other.mean)
+    _add_followed(table, sides)
     _add_effects(table, one, other, criteria)
     table = table.iloc[np.argsort(-table["effect"].abs().to_numpy(), kind="stable")]
     table = table.reset_index(drop=True)
@@ -62,14 +63,19 @@ def correlations(sides: Sides, concept: Concept) -> np.ndarray:
     Within the sides (their difference does not enter), from the exact co-moments.
     """
     runs = {side.run.url: side for side in (sides.baseline, sides.current)}
-    together, own, pairs = np.float64(0), np.float64(0), np.float64(0)
-    for side in runs.values():
-        index = [c["slug"] for c in side.info["concepts"]].index(concept.slug)
-        together = together + _flat(side.moments.concepts.comoment[index])
-        own = own + float(side.moments.concepts.m2[index])
-        pairs = pairs + _flat(side.moments.pairs.m2)
+    parts = [_comoments(side, concept) for side in runs.values()]
+    together, own, pairs = (sum(column, np.zeros(1)) for column in zip(*parts, strict=True))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.nan_to_num(together / np.sqrt(own * pairs), posinf=0, neginf=0)
+        r: np.ndarray = np.nan_to_num(together / np.sqrt(own * pairs), posinf=0, neginf=0)
+    return r
+
+
+def _comoments(side: Side, concept: Concept) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Σ of products, of squared similarities and of squared coefficients, all centred."""
+    index = [c["slug"] for c in side.info["concepts"]].index(concept.slug)
+    moments = side.moments.concepts
+    own = np.array([float(moments.m2[index])])
+    return _flat(moments.comoment[index]), own, _flat(side.moments.pairs.m2)
 
 
 def behind(
@@ -86,6 +92,17 @@ def behind(
         for row in best
         if fits[row]
     ]
+
+
+def _add_followed(table: pd.DataFrame, sides: Sides) -> None:
+    """The concept that each pair's coefficient follows most closely, and the correlation."""
+    best, where = np.zeros(len(table)), np.zeros(len(table), np.int64)
+    for i, concept in enumerate(sides.concepts):
+        r = correlations(sides, concept)
+        closer = np.abs(r) > np.abs(best)
+        best, where = np.where(closer, r, best), np.where(closer, i, where)
+    table["concept"] = np.array([c.text for c in sides.concepts], object)[where]
+    table["concept_r"] = best * table["sign"].to_numpy()
 
 
 def _add_effects(

@@ -185,7 +185,7 @@ def signed(value: Any, digits: int = 2) -> str:
     if missing(value):
         return "–"
     text = f"{value:+.{digits}f}"
-    return text.replace("-", "−")
+    return text.replace("-", "−") if float(text) else text[1:]
 
 
 def fixed(value: Any, digits: int = 2) -> str:
@@ -227,5 +227,7 @@ def missing(value: Any) -> bool:
 
 def reach(findings: list[dict[str, Any]]) -> float:
     """How far an axis around zero must reach to show all intervals."""
-    ends = [abs(f[end]) for f in findings for end in ("low", "high") if math.isfinite(f[end])]
-    return max([*ends, 0.05]) * 1.04
+    ends = [
+        abs(float(f[end])) for f in findings for end in ("low", "high") if math.isfinite(f[end])
+    ]
+    return 1.04 * max([*ends, 0.05])

@@ -30,7 +30,7 @@ class Layout:
     dense_heads: int = 0
 
     def schema(self) -> pa.Schema:
-        """The Arrow schema of `images/<shard-id>.parquet` (columns as in the README's run folder)."""
+        """The Arrow schema of `images/<shard-id>.parquet` (see the README's run folder)."""
         floats = pa.list_(pa.float32())
         fields = [("shard", pa.string()), ("key", pa.string())]
         fields += [("width", pa.int32()), ("height", pa.int32()), ("meta", pa.string())]
@@ -121,7 +121,7 @@ def fit_type(value: Any, kind: str) -> Any:
     if kind == "string":
         return value if isinstance(value, str) else str(value)
     number = isinstance(value, int | float)
-    if not number or (kind == "int64" and (value != value or int(value) != value)):
+    if not number or (kind == "int64" and not float(value).is_integer()):
         return None
     if kind == "bool":
         return bool(value) if value in (0, 1) else None

@@ -1,4 +1,4 @@
-"""`run(pool, items)`: lease items to workers, retry, split, quarantine; where they run is the pool's.
+"""`run(pool, items)`: lease items to workers; retry, split and quarantine what fails.
 
 A pool takes one item per free worker and reports outcomes; that is the whole contract, and both
 pools of `pipelines.pools` pass the same tests.

@@ -150,7 +150,7 @@ def _decompressed(raw: IO[bytes]) -> IO[bytes]:
 
 
 class _Tail:
-    """A reader that remembers its length and last 1,024 bytes, where a whole tar has its end mark."""
+    """A reader that remembers its length and last 1,024 bytes: a tar's end mark."""
 
     def __init__(self, raw: IO[bytes]) -> None:
         self.raw = raw
@@ -188,7 +188,7 @@ def fetch(urls: dict[str, str], wanted: Iterable[tuple[str, str]]) -> dict[tuple
 
 
 def write(url: str, members: Iterable[tuple[str, bytes]]) -> None:
-    """Write (name, bytes) members as a tar, atomically, with no timestamps: same input, same bytes."""
+    """Write (name, bytes) members as a tar, atomically; same input, same bytes."""
     from pipelines.store import atomic_write
 
     buffer = io.BytesIO()

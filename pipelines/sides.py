@@ -66,7 +66,8 @@ class Side:
             for index, row in zip(group.index, _matrix(table["embedding"].take(rows)), strict=True):
                 found[index] = row
         vectors = np.stack([found[index] for index in wanted.index]).astype(np.float64)
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        unit: np.ndarray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return unit
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +208,8 @@ def _in_order(values: Any) -> list[str]:
 
 def _matrix(column: pa.ChunkedArray) -> np.ndarray:
     joined = column.combine_chunks()
-    return joined.flatten().to_numpy(zero_copy_only=False).reshape(len(joined), -1)
+    flat: np.ndarray = joined.flatten().to_numpy(zero_copy_only=False)
+    return flat.reshape(len(joined), -1)
 
 
 def _short(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The run folder: atomic writes, Parquet, commit records, and the readers everything downstream uses.
+"""The run folder: atomic writes, Parquet, commit records, and readers for all that follows.
 
 A shard is done when `shards/<shard-id>.json` exists. The moments file of a group of shards is
 written after their image files and carries their commit records in its header; a run that finds a
@@ -172,7 +172,7 @@ class Run:
     def table(self, path: str, columns: list[str] | None = None) -> pa.Table:
         """One Parquet file of the folder, e.g. `fit/pairs.parquet`."""
         if not self.exists(path):
-            step = path.split("/")[0]
+            step = path.split("/", maxsplit=1)[0]
             raise UsageError(f"{self.url} has no {path}; run nhd {step} --run {self.url} first")
         return pq.read_table(io.BytesIO(self.read(path)), columns=columns)
 
@@ -182,7 +182,8 @@ class Run:
 
     def write_moments(self, name: str, moments: Moments, header: dict[str, Any]) -> None:
         """Write a group's moments; `header` (records, buckets) travels in the file as JSON."""
-        tensors = {k: t.contiguous().cpu() for k, t in to_tensors(moments).items()}
+        # safetensors refuses tensors that share memory, as two means of one batch do.
+        tensors = {k: t.clone().contiguous().cpu() for k, t in to_tensors(moments).items()}
         text = {k: json.dumps(v, ensure_ascii=False) for k, v in header.items()}
         text["buckets"] = json.dumps(moments.bucket_names())
         atomic_write(self.at(name), save_tensors(tensors, metadata=text))

@@ -1,4 +1,4 @@
-"""From a shard's bytes to batches of decoded images: read ahead, decode in threads, bounded memory."""
+"""From a shard to batches of decoded images: read ahead, decode in threads, bounded memory."""
 
 import queue
 import threading

@@ -8,9 +8,9 @@ import pytest
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
-from pipelines.extraction import Plan, extract  # noqa: E402
-from pipelines.models import ModelSpec  # noqa: E402
-from pipelines.tiny.dataset import write_scenes  # noqa: E402
+from pipelines.extraction import Plan, extract
+from pipelines.models import ModelSpec
+from pipelines.tiny.dataset import write_scenes
 
 CONCEPTS = ("yellow", "car", "brick")
 LABELS = ("yellow", "car")

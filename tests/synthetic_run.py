@@ -85,8 +85,8 @@ def make_run(
         samples = [_sample(keys[i], present[i], years[i]) for i in part]
         write(url, [(f"{s.key}.jpg", s.image) for s in samples])
         _write_shard(
-            run, url, samples, info, embedding[part], coefficients[part], similarity[part], rejected,
-            geometry,
+            run, url, samples, info, embedding[part], coefficients[part], similarity[part],
+            rejected, geometry,
         )  # fmt: skip
     if fit:
         _write_fit(run)

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from open_clip.model import CLIP
 
 from nhd_ops.fidelity import zero_shot
-from pipelines.models import ModelSpec, LoadedModel, text_embeddings
+from pipelines.models import LoadedModel, ModelSpec, text_embeddings
 from pipelines.tiny import drawing, model
 from pipelines.tiny.scenes import BACKGROUNDS, COLOURS, SHAPES, Scene, sample_scene
 
@@ -13,7 +13,9 @@ HELD_OUT_SEED = 1_000_003
 HELD_OUT = 2000
 
 
-def held_out_accuracy(clip: CLIP, count: int = HELD_OUT, seed: int = HELD_OUT_SEED) -> dict[str, float]:
+def held_out_accuracy(
+    clip: CLIP, count: int = HELD_OUT, seed: int = HELD_OUT_SEED
+) -> dict[str, float]:
     """Top-1 accuracy on `count` single-object scenes, classes in open_clip's 80 templates."""
     scenes = [sample_scene(seed, index, objects=1) for index in range(count)]
     embedding = _embed(clip, scenes)

@@ -48,7 +48,7 @@ _COLOURS = tuple(COLOURS)
 
 @dataclass(frozen=True)
 class Statement:
-    """A phrase and what it claims: up to two objects as (colour, shape, side) codes, a background."""
+    """A phrase and its claims: up to two objects as (colour, shape, side), a background."""
 
     phrase: str
     claims: tuple[tuple[int, int, int], ...]

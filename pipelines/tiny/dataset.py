@@ -52,7 +52,7 @@ def members(scene: Scene) -> Iterator[tuple[str, bytes]]:
 
 
 def truth(scene: Scene) -> dict[str, object]:
-    """What the sample's JSON says: caption, year, source, objects, and one boolean per attribute."""
+    """What the sample's JSON says: caption, year, source, objects, a boolean per attribute."""
     objects = [
         {
             "shape": item.shape,

@@ -78,7 +78,9 @@ def parse_boost(text: str) -> dict[str, float]:
         try:
             boost[name] = float(factor)
         except ValueError:
-            raise ValueError(f"boost '{part}' is not of the form name=factor, e.g. yellow=3") from None
+            raise ValueError(
+                f"boost '{part}' is not of the form name=factor, e.g. yellow=3"
+            ) from None
         if not 0 <= boost[name] < np.inf:
             raise ValueError(f"boost '{part}' must be a finite factor of at least 0")
     return boost

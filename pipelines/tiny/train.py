@@ -79,7 +79,7 @@ def train(plan: Training, log: Callable[[str], None] = print) -> tuple[CLIP, flo
 def masked_contrastive(
     vision: torch.Tensor, text: torch.Tensor, scale: torch.Tensor, holds: torch.Tensor
 ) -> torch.Tensor:
-    """Symmetric InfoNCE over unit rows [B,D]; true pairs off the diagonal (`holds` [B,B]) drop out."""
+    """Symmetric InfoNCE over unit rows [B,D]; other true pairs (`holds` [B,B]) drop out."""
     logits = scale * vision @ text.T  # [B,B]
     off_diagonal = ~torch.eye(len(logits), dtype=torch.bool, device=logits.device)
     logits = logits.masked_fill(holds.to(logits.device) & off_diagonal, -torch.inf)
@@ -87,9 +87,13 @@ def masked_contrastive(
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
-def forget_words(ids: torch.Tensor, tokens: model.WordTokenizer, share: float = 0.06) -> torch.Tensor:
-    """Turn a share of the words that carry no content into the unknown word, so that it is trained."""
-    content = torch.tensor([tokens.words[w] for ws in captions.SYNONYMS.items() for w in (ws[0], *ws[1])])
+def forget_words(
+    ids: torch.Tensor, tokens: model.WordTokenizer, share: float = 0.06
+) -> torch.Tensor:
+    """Make a share of the words without content unknown, so that the unknown word is trained."""
+    content = torch.tensor(
+        [tokens.words[w] for ws in captions.SYNONYMS.items() for w in (ws[0], *ws[1])]
+    )
     plain = (ids > 2) & (ids < tokens.end) & ~torch.isin(ids, content)
     return torch.where(plain & (torch.rand(ids.shape) < share), 2, ids)
 
@@ -102,8 +106,10 @@ def normalise(pixels: torch.Tensor) -> torch.Tensor:
 
 
 def render_all(seed: int, count: int) -> tuple[list[scenes.Scene], np.ndarray]:
-    """The first `count` scenes of `seed` and their pixels [N,S,S,3] uint8, through a JPEG round trip."""
+    """The first `count` scenes of `seed` and their pixels [N,S,S,3] uint8, through JPEG."""
     truth = [scenes.sample_scene(seed, index) for index in range(count)]
+    if count < 1000:  # starting processes would cost more than it saves
+        return truth, np.stack([_pixels(scene) for scene in truth])
     with multiprocessing.get_context("spawn").Pool() as pool:
         pixels = np.stack(list(pool.imap(_pixels, truth, chunksize=200)))
     return truth, pixels
@@ -119,7 +125,9 @@ def _optimizer(clip: CLIP, plan: Training):  # type: ignore[no-untyped-def]
     decayed = [p for p in clip.parameters() if p.ndim >= 2]
     rest = [p for p in clip.parameters() if p.ndim < 2]
     groups = [{"params": decayed, "weight_decay": plan.weight_decay}, {"params": rest}]
-    optimizer = torch.optim.AdamW(groups, lr=plan.learning_rate, weight_decay=0.0, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(
+        groups, lr=plan.learning_rate, weight_decay=0.0, betas=(0.9, 0.98)
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, plan.learning_rate, total_steps=plan.steps + 1, pct_start=0.15
     )
@@ -155,5 +163,7 @@ def train_to(plan: Training, out: str) -> dict[str, object]:
         **versions(),
         "zero_shot": accuracy,
     }
-    atomic_write(str(Path(out).with_suffix(".json")), (json.dumps(record, indent=2) + "\n").encode())
+    atomic_write(
+        str(Path(out).with_suffix(".json")), (json.dumps(record, indent=2) + "\n").encode()
+    )
     return record

@@ -13,6 +13,7 @@ from nhd_ops.shift import (
     Summary,
     as_auc,
     delong,
+    detectable_effect,
     false_discovery,
     mean_shift,
     proportion_shift,
@@ -125,6 +126,17 @@ def test_auc_counts_pairs_and_error_is_delongs_literal_one(seed: int, n: int, m:
     assert found.error**2 == pytest.approx(error, abs=1e-12)
     labels = np.r_[np.zeros(n), np.ones(m)]
     assert found.auc == pytest.approx(roc_auc_score(labels, np.r_[a, b]), abs=1e-12)
+
+
+def test_the_detectable_effect_is_found_as_often_as_promised() -> None:
+    rng = np.random.default_rng(9)
+    d = detectable_effect(300, 200, tests=10, alpha=0.05)
+    found = []
+    for _ in range(1000):
+        a, b = rng.normal(size=(300, 10)), rng.normal(size=(200, 10))
+        b[:, 0] += d
+        found.append(false_discovery(mean_shift(summary(a), summary(b)).p)[0] < 0.05)
+    assert np.mean(found) == pytest.approx(0.8, abs=0.05)
 
 
 def test_the_auc_of_an_effect_is_that_of_normal_samples() -> None:

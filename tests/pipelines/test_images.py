@@ -23,9 +23,7 @@ def made(data: bytes) -> Sample:
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "CMYK", "RGBA", "LA", "1", "I;16"])
 @pytest.mark.parametrize("size", [(128, 128), (200, 90), (1, 1), (31, 300)])
-def test_every_mode_goes_through_the_transform_unchanged(
-    mode: str, size: tuple[int, int]
-) -> None:
+def test_every_mode_goes_through_the_transform_unchanged(mode: str, size: tuple[int, int]) -> None:
     noise = Image.effect_noise(size, 90)
     image = noise.convert("I").convert("I;16") if mode == "I;16" else noise.convert(mode)
     data = encoded(image, "TIFF" if mode in ("CMYK", "I;16") else "PNG")

@@ -1,0 +1,84 @@
+"""Batches of images, decomposed by one loaded model that is checked against itself."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nhd_ops import attention_pool, concepts
+from nhd_ops.geometry import geometry_of
+from pipelines.errors import UsageError
+from pipelines.models import DTYPES, LoadedModel, check_words, text_embeddings
+
+TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2, "float16": 1e-2}
+"""Largest relative error of the self-check; the half types round inside the stock pool too."""
+
+
+class Decomposer:
+    """A model with its geometry and concepts; images in, coefficients and embeddings out."""
+
+    def __init__(
+        self, loaded: LoadedModel, texts: tuple[str, ...], k: int, dtype: str, device: str
+    ) -> None:
+        check_words(loaded, texts)
+        self.loaded, self.dtype, self.device = loaded, dtype, device
+        self.pool = attention_pool.attention_pool_of(loaded.model.visual)
+        self.geometry = geometry_of(attention_pool.directions_of(self.pool))
+        directions = self.geometry.directions
+        empty = torch.zeros(0, directions.width)
+        self.texts = (text_embeddings(loaded, texts) if texts else empty).to(device)  # [Q,D]
+        self.pairs = concepts.concept_pairs(directions, self.texts, k)
+        self.checked = False
+
+    def describe(self) -> dict[str, Any]:
+        """What only the loaded model can tell: weights, preprocessing, sizes, concept pairs."""
+        directions = self.geometry.directions
+        return {
+            "weights_sha256": self.loaded.weights_sha256,
+            "preprocess_id": self.loaded.preprocess_id,
+            "units": {
+                "heads": directions.heads,
+                "neurons": directions.neurons,
+                "pairs": directions.pairs,
+                "width": directions.width,
+            },
+            "concept_pairs": self.pairs.pairs.tolist(),
+        }
+
+    def measures(self, coefficients: Tensor, embedding: Tensor) -> concepts.Measures:
+        """Share, score and similarity [B,Q] of every concept."""
+        return concepts.measures(coefficients, embedding, self.pairs, self.texts)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Images [B,3,S,S] → coefficients [B,H,C] and embedding [B,D], both fp32.
+
+        Raises UsageError on the first batch if the pairs do not add up to `encode_image`.
+        """
+        visual = self.loaded.model.visual
+        with self._precision():
+            features = attention_pool.feature_map(visual, pixels)
+        coefficients = attention_pool.coefficients(self.pool, features.float())
+        embedding = self.geometry.directions.total(coefficients)
+        if not self.checked:
+            self._self_check(pixels, embedding)
+        return coefficients, embedding
+
+    def _self_check(self, pixels: Tensor, embedding: Tensor) -> None:
+        """Refuse to go on if the decomposition does not add up to the model's own embedding."""
+        with self._precision():
+            expected = self.loaded.model.encode_image(pixels).float()
+        error = float((embedding - expected).norm() / expected.norm())
+        limit = TOLERANCE[self.dtype]
+        if not error <= limit and bool(expected.isfinite().all()):
+            raise UsageError(
+                f"self-check failed: the pairs add up to the embedding only within {error:.1e} "
+                f"(limit {limit:.0e} for {self.dtype}); use --dtype float32"
+            )
+        self.checked = True
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        dtype = DTYPES[self.dtype]
+        if dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(torch.device(self.device).type, dtype)

@@ -1,0 +1,76 @@
+"""Files of a run: read by everyone with no special code, and never seen half-written."""
+
+import json
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.errors import UsageError
+from pipelines.store import Run, atomic_write
+
+
+def test_pandas_duckdb_and_polars_read_the_same(dense_run: str) -> None:
+    pattern = f"{dense_run}/images/*.parquet"
+    files = sorted(Path(dense_run, "images").iterdir())
+    ours = Run(dense_run).images(["key", "pairs", "coefficients", "score_yellow"]).to_pandas()
+    other = pd.concat([pd.read_parquet(f) for f in files])
+    third = polars.read_parquet(pattern).to_pandas()
+    query = f"SELECT key, pairs, coefficients, score_yellow FROM '{pattern}' ORDER BY key"
+    fourth = duckdb.execute(query).df()
+    ours = ours.sort_values("key").reset_index(drop=True)
+    for unsorted in (other, third, fourth):
+        frame = unsorted.sort_values("key").reset_index(drop=True)
+        assert frame["key"].tolist() == ours["key"].tolist()
+        np.testing.assert_array_equal(frame["score_yellow"], ours["score_yellow"])
+        for name in ("pairs", "coefficients"):
+            np.testing.assert_array_equal(np.stack(frame[name]), np.stack(ours[name]))
+
+
+def test_every_file_says_where_it_comes_from(dense_run: str) -> None:
+    info = Run(dense_run).info
+    for path in Path(dense_run, "images").iterdir():
+        stored = json.loads(pq.read_schema(path).metadata[b"nhd"])
+        assert stored == info
+        assert len(stored["weights_sha256"]) == 64
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = str(tmp_path / "file")
+    atomic_write(url, b"old")
+
+    def broken(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("pipelines.store.os.replace", broken)
+    with pytest.raises(OSError, match="disk full"):
+        atomic_write(url, b"new")
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"old"]
+
+
+def test_uncommitted_files_are_never_read(dense_run: str, tmp_path: Path) -> None:
+    import shutil
+
+    out = tmp_path / "run"
+    shutil.copytree(dense_run, out)
+    lost = sorted((out / "shards").iterdir())[0]
+    lost.unlink()
+    assert Run(str(out)).images(["key"]).num_rows < 90
+    with pytest.raises(UsageError, match="moments"):
+        (out / "moments" / sorted(p.name for p in (out / "moments").iterdir())[1]).write_bytes(
+            sorted((out / "moments").iterdir())[0].read_bytes()
+        )
+        Run(str(out)).moments()
+
+
+def test_what_is_not_a_run_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"has no run\.json"):
+        _ = Run(str(tmp_path)).info
+    with pytest.raises(UsageError, match="no finished shard"):
+        Run(str(tmp_path)).records()
