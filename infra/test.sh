@@ -7,4 +7,5 @@ bash infra/setup.sh
 .venv/bin/ruff format --check .
 .venv/bin/mypy --strict nhd_ops
 .venv/bin/mypy
-exec .venv/bin/pytest "$@"
+export OMP_NUM_THREADS=1  # two test processes, one core each
+exec .venv/bin/pytest -n 2 --dist loadgroup "$@"

@@ -53,8 +53,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def extract(command: Extract) -> None:
     """`nhd extract`."""
-    from pipelines.extraction import Plan
-    from pipelines.extraction import extract as run
+    from pipelines.extract.job import Plan
+    from pipelines.extract.job import extract as run
     from pipelines.models import ModelSpec
 
     plan = Plan(
@@ -84,8 +84,8 @@ def extract(command: Extract) -> None:
 
 def fit(command: Fit) -> None:
     """`nhd fit`."""
-    from pipelines.fit import FitPlan
-    from pipelines.fit import fit as run
+    from pipelines.analyse.fit import FitPlan
+    from pipelines.analyse.fit import fit as run
 
     plan = FitPlan(
         run=command.run,
@@ -104,8 +104,8 @@ def fit(command: Fit) -> None:
 
 def compare(command: Compare) -> None:
     """`nhd compare`."""
-    from pipelines.compare import ComparePlan
-    from pipelines.compare import compare as run
+    from pipelines.analyse.compare import ComparePlan
+    from pipelines.analyse.compare import compare as run
     from pipelines.errors import UsageError
 
     values = names(command.values)
@@ -128,8 +128,8 @@ def compare(command: Compare) -> None:
 
 def status(command: Status) -> None:
     """`nhd status`."""
-    from pipelines.status import lines
-    from pipelines.status import status as look
+    from pipelines.run.status import lines
+    from pipelines.run.status import status as look
 
     found = look(command.run)
     print(json.dumps(found, indent=2) if command.json else "\n".join(lines(found)))

@@ -8,13 +8,13 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TypeVar
 
-from pipelines.cluster import ray_session
-from pipelines.compare import ComparePlan, Comparison, compare
+from pipelines.analyse.compare import ComparePlan, Comparison, compare
+from pipelines.analyse.fit import FitPlan, fit
 from pipelines.errors import UsageError
-from pipelines.extraction import Plan, extract
-from pipelines.fit import FitPlan, fit
+from pipelines.extract.job import Plan, extract
+from pipelines.io.store import write_json
 from pipelines.models import ModelSpec
-from pipelines.store import write_json
+from pipelines.run.cluster import ray_session
 from pipelines.tiny.dataset import write_scenes
 from pipelines.tiny.scenes import ATTRIBUTES
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
 
 from pipelines.errors import UsageError
-from pipelines.images import Transform, preprocess_id
+from pipelines.io.images import Transform, preprocess_id
 from pipelines.tiny import model as tiny
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -195,7 +195,7 @@ def text_embeddings(
 
 def check_words(loaded: LoadedModel, texts: Sequence[str]) -> None:
     """UsageError if a concept has a word that the tiny model has never seen."""
-    unknown = getattr(loaded.tokenizer, "unknown", lambda text: [])
+    unknown: Callable[[str], list[str]] = getattr(loaded.tokenizer, "unknown", lambda text: [])
     for text in texts:
         if words := unknown(text):
             raise UsageError(

@@ -8,7 +8,7 @@ import pytest
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
-from pipelines.extraction import Plan, extract
+from pipelines.extract.job import Plan, extract
 from pipelines.models import ModelSpec
 from pipelines.tiny.dataset import write_scenes
 
@@ -17,10 +17,19 @@ LABELS = ("yellow", "car")
 RANDOM = ModelSpec("tiny", pretrained="none")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With two test processes, all that needs Ray or shares a long fixture stays in one of them."""
+    for item in items:
+        if item.get_closest_marker("cluster") or "test_fit" in item.nodeid:
+            item.add_marker(pytest.mark.xdist_group("ray"))
+        elif "test_demo" in item.nodeid:
+            item.add_marker(pytest.mark.xdist_group("demo"))
+
+
 @pytest.fixture(scope="session")
 def ray() -> Iterator[object]:
     """A Ray of two CPUs that every test shares."""
-    from pipelines.cluster import ray_session
+    from pipelines.run.cluster import ray_session
 
     with ray_session() as session:
         yield session

@@ -12,9 +12,9 @@ from PIL import Image
 from nhd_ops.contributions import Directions
 from nhd_ops.geometry import geometry_of
 from nhd_ops.moments import merge, moments_of
-from pipelines.rows import Batch, Layout, Measures, table
-from pipelines.shards import Sample, shard_id, write
-from pipelines.store import REJECTS, Run, write_json, write_parquet
+from pipelines.io.rows import Batch, Layout, Measures, table
+from pipelines.io.shards import Sample, shard_id, write
+from pipelines.io.store import REJECTS, Run, write_json, write_parquet
 
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple")
 SHAPES = ("car", "house", "tree", "star")

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from nhd_ops.shift import mean_shift, proportion_shift, summary
-from pipelines.attribution import Criteria, Family, attribute
-from pipelines.compare import ComparePlan, Comparison, analyse, compare, load, verdict
-from pipelines.domain import cross_fitted_auc, overlap_weights
+from pipelines.analyse.attribution import Criteria, Family, attribute
+from pipelines.analyse.compare import ComparePlan, Comparison, analyse, compare, load, verdict
+from pipelines.analyse.domain import cross_fitted_auc, overlap_weights
 from pipelines.errors import UsageError
 from tests.synthetic_run import NAMES, NEURONS, make_run, truth
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.compare import ComparePlan, Comparison, compare
-from pipelines.report import probability, signed
+from pipelines.analyse.compare import ComparePlan, Comparison, compare
+from pipelines.pages.report import probability, signed
 from tests.synthetic_run import make_run
 
 N = 400

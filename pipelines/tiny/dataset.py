@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator
 from functools import partial
 
-from pipelines import shards
-from pipelines.cluster import parallel
+from pipelines.io import shards
+from pipelines.run.cluster import parallel
 from pipelines.tiny import drawing
 from pipelines.tiny.captions import caption
 from pipelines.tiny.scenes import Scene, sample_scene

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -20,7 +21,7 @@ from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.model import CLIP
 from safetensors.torch import save as save_tensors
 
-from pipelines.store import atomic_write
+from pipelines.io.store import atomic_write
 from pipelines.tiny import captions, drawing, model, scenes
 from pipelines.tiny.accuracy import held_out_accuracy
 
@@ -124,7 +125,10 @@ def _pixels(scene: scenes.Scene) -> np.ndarray:
 def _optimizer(clip: CLIP, plan: Training):  # type: ignore[no-untyped-def]
     decayed = [p for p in clip.parameters() if p.ndim >= 2]
     rest = [p for p in clip.parameters() if p.ndim < 2]
-    groups = [{"params": decayed, "weight_decay": plan.weight_decay}, {"params": rest}]
+    groups: list[dict[str, Any]] = [
+        {"params": decayed, "weight_decay": plan.weight_decay},
+        {"params": rest},
+    ]
     optimizer = torch.optim.AdamW(
         groups, lr=plan.learning_rate, weight_decay=0.0, betas=(0.9, 0.98)
     )

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import shards
-from pipelines.listing import expand
+from pipelines.io import shards
+from pipelines.io.listing import expand
 
 
 def nhd(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -79,8 +79,8 @@ def test_an_incomplete_run_exits_with_3_and_says_how_to_go_on(scenes: str, tmp_p
 
 
 def test_a_locked_folder_exits_with_4(scenes: str, tmp_path: Path) -> None:
-    from pipelines import lock
-    from pipelines.store import Run
+    from pipelines.io.store import Run
+    from pipelines.run import lock
 
     with lock.held(Run(str(tmp_path / "run")), print):
         found = extract(expand(scenes)[2], tmp_path / "run")

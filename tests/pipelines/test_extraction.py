@@ -18,13 +18,14 @@ from PIL import Image
 
 from nhd_ops import extremes
 from nhd_ops.moments import Moments, to_tensors
-from pipelines import lock, shards
 from pipelines.errors import Incomplete, Locked, UsageError
-from pipelines.extraction import extract, group_size
-from pipelines.images import decode
-from pipelines.listing import expand
+from pipelines.extract.job import extract, group_size
+from pipelines.io import shards
+from pipelines.io.images import decode
+from pipelines.io.listing import expand
+from pipelines.io.store import Run
 from pipelines.models import load_model
-from pipelines.store import Run
+from pipelines.run import lock
 from pipelines.tiny.dataset import write_scenes
 from tests.conftest import plan
 
@@ -289,7 +290,7 @@ def test_groups_keep_moments_small_and_work_shared() -> None:
 def test_groups_of_several_shards_commit_together(
     dense_run: str, scenes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipelines import extraction
+    from pipelines.extract import job as extraction
 
     monkeypatch.setattr(extraction, "group_size", lambda *_: 3)
     extract(plan(scenes, tmp_path / "run", bucket="source"))

@@ -11,11 +11,11 @@ from scipy.stats import pointbiserialr
 
 from nhd_ops import attention_pool, components
 from nhd_ops.sparse_code import prepare_dictionary
+from pipelines.analyse.fit import FitPlan, fit
 from pipelines.errors import UsageError
-from pipelines.fit import FitPlan, fit
+from pipelines.io.store import Run
+from pipelines.io.words import word_list
 from pipelines.models import load_model, text_embeddings
-from pipelines.store import Run
-from pipelines.words import word_list
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_ray_tasks_fit_what_one_process_fits(
     ray: object, fitted: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = fitted.table("fit/codes.parquet").to_pandas()
-    monkeypatch.setattr("pipelines.fit.BLOCK", 2048)
+    monkeypatch.setattr("pipelines.analyse.fit.BLOCK", 2048)
     fit(FitPlan(fitted.url, atoms=16))
     shared = fitted.table("fit/codes.parquet").to_pandas()
     assert (alone["word"] == shared["word"]).mean() > 0.999

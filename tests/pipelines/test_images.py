@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines.images import Decoded, decode
-from pipelines.shards import Reject, Sample
+from pipelines.io.images import Decoded, decode
+from pipelines.io.shards import Reject, Sample
 from pipelines.tiny.model import preprocess
 
 

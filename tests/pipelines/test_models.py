@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import save_file
 
 from pipelines.errors import UsageError
-from pipelines.extraction import extract
-from pipelines.listing import expand
+from pipelines.extract.job import extract
+from pipelines.io.listing import expand
+from pipelines.io.store import Run
 from pipelines.models import ModelSpec, load_model, text_embeddings
-from pipelines.store import Run
 from tests.conftest import plan
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from pipelines.errors import ShardError, UsageError
-from pipelines.pools import InProcess, RayActors
-from pipelines.runner import Pool, run
+from pipelines.run.pools import InProcess, RayActors
+from pipelines.run.runner import Pool, run
 
 MakePool = Callable[[Callable[[], Any]], Pool]
 

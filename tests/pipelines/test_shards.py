@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines import shards
 from pipelines.errors import ShardError, UsageError
-from pipelines.listing import expand
-from pipelines.shards import Reject, Sample
+from pipelines.io import shards
+from pipelines.io.listing import expand
+from pipelines.io.shards import Reject, Sample
 
 IMAGE = b"not decoded here"
 
@@ -48,6 +48,7 @@ def test_braces_globs_commas_and_lists_agree(tmp_path: Path) -> None:
         ("/nowhere/a.tar", "does not exist"),
         ("/nowhere/{000..002}.tar", "does not exist"),
         ("/tmp", "is a folder"),
+        ("/tmp/{a,b.tar", "unbalanced braces"),
         (" , ", "is empty"),
         ("@/nowhere/list", "cannot be read"),
         ("nosuch://bucket/a.tar", "cannot be listed"),

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.errors import UsageError
-from pipelines.store import Run, atomic_write
+from pipelines.io.store import Run, atomic_write
 
 
 def test_pandas_duckdb_and_polars_read_the_same(dense_run: str) -> None:
@@ -48,7 +48,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     def broken(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("pipelines.store.os.replace", broken)
+    monkeypatch.setattr("pipelines.io.store.os.replace", broken)
     with pytest.raises(OSError, match="disk full"):
         atomic_write(url, b"new")
     assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"old"]

@@ -13,11 +13,10 @@ import pandas as pd
 import pyarrow as pa
 
 from nhd_ops.shift import detectable_effect
-from pipelines.attribution import Attribution, Criteria
-from pipelines.control import control
-from pipelines.domain import cross_fitted_auc
-from pipelines.errors import UsageError
-from pipelines.findings import (
+from pipelines.analyse.attribution import Attribution, Criteria
+from pipelines.analyse.control import control
+from pipelines.analyse.domain import cross_fitted_auc
+from pipelines.analyse.findings import (
     Finding,
     concept_family,
     concept_findings,
@@ -26,10 +25,11 @@ from pipelines.findings import (
     overall_finding,
     reject_findings,
 )
-from pipelines.pair_shifts import behind, pair_shifts
-from pipelines.sides import Side, Sides, one_run, two_runs
-from pipelines.store import write_json, write_parquet
-from pipelines.truth import truth_table
+from pipelines.analyse.pair_shifts import behind, pair_shifts
+from pipelines.analyse.sides import Side, Sides, one_run, two_runs
+from pipelines.analyse.truth import truth_table
+from pipelines.errors import UsageError
+from pipelines.io.store import write_json, write_parquet
 
 MOST_PAIRS_LISTED = 100
 CLASSIFY_ON = 20_000
@@ -101,7 +101,7 @@ def compare(plan: ComparePlan) -> Comparison:
 
     Raises UsageError where the sides cannot be compared.
     """
-    from pipelines.report import render
+    from pipelines.pages.report import render
 
     sides = load(plan)
     comparison = analyse(plan, sides)

@@ -11,7 +11,7 @@ from nhd_ops import components, polysemanticity
 from nhd_ops.geometry import Geometry
 from nhd_ops.labels import point_biserial
 from nhd_ops.moments import Moments
-from pipelines.exemplars import Images
+from pipelines.analyse.exemplars import Images
 
 WORDS_SHOWN = 5
 PAIRS_AT_ONCE = 4096

@@ -1,14 +1,13 @@
 """One group of shards in, one committed result out; the worker that holds the model.
 
 The group is usually one shard. Image files are written shard by shard, the group's moments last,
-and then the commit records (see `pipelines.store`), so a worker that dies leaves nothing that a
+and then the commit records (see `pipelines.io.store`), so a worker that dies leaves nothing that a
 reader would see.
 """
 
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -18,47 +17,14 @@ import torch
 from torch import Tensor
 
 from nhd_ops import concepts, moments
-from pipelines import rows
-from pipelines.decomposer import Decomposer
-from pipelines.images import Decoded
-from pipelines.models import ModelSpec, load_model
-from pipelines.shards import Reject
-from pipelines.store import REJECTS, Run, sha256, write_json, write_parquet
-from pipelines.stream import Clock, batches
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What every worker must know; all of it goes into run.json."""
-
-    out: str
-    model: ModelSpec
-    concepts: tuple[str, ...]
-    pairs_per_concept: int
-    columns: dict[str, str]
-    """Metadata column → type name, labels included."""
-    labels: tuple[str, ...]
-    bucket: str | None
-    top_pairs: int
-    keep: str
-    dtype: str
-    batch_size: int
-    device: str
-    decode_threads: int
-
-
-@dataclass(frozen=True)
-class Group:
-    """Shards that are committed together: (shard id, URL) in order of id."""
-
-    shards: tuple[tuple[str, str], ...]
-
-    @property
-    def name(self) -> str:
-        """The moments file of the group, a function of its shards only."""
-        ids = [shard for shard, _ in self.shards]
-        tail = f"-{len(ids)}-{sha256(' '.join(ids).encode())[:8]}" if len(ids) > 1 else ""
-        return f"moments/{ids[0]}{tail}.safetensors"
+from pipelines.extract.decomposer import Decomposer
+from pipelines.extract.settings import Group, Settings
+from pipelines.io import rows
+from pipelines.io.images import Decoded
+from pipelines.io.shards import Reject
+from pipelines.io.store import REJECTS, Run, sha256, write_json, write_parquet
+from pipelines.io.stream import Clock, batches
+from pipelines.models import load_model
 
 
 class Extractor:

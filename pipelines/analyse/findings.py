@@ -1,7 +1,7 @@
 """Findings: one row for everything that was tested, with its effect, interval, q and verdict.
 
 `shifted` is the verdict. For concepts and labels it also asks that the change stands on its own
-(`pipelines.attribution`); `passes` says whether it was large and sure enough to begin with.
+(`pipelines.analyse.attribution`); `passes` says whether it was large and sure enough to begin with.
 """
 
 from typing import Any
@@ -19,8 +19,8 @@ from nhd_ops.shift import (
     proportion_shift,
     two_sided,
 )
-from pipelines.attribution import Attribution, Criteria, Family, attribute
-from pipelines.sides import MEASURES, Sides
+from pipelines.analyse.attribution import Attribution, Criteria, Family, attribute
+from pipelines.analyse.sides import MEASURES, Sides
 
 Finding = dict[str, Any]
 ADJUST_ON = 50_000

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nhd_ops.concepts import Measures
 from pipelines.errors import UsageError
-from pipelines.shards import Sample
+from pipelines.io.shards import Sample
 
 TYPES = {"bool": pa.bool_(), "int64": pa.int64(), "double": pa.float64(), "string": pa.string()}
 MEASURES = ("share", "score", "similarity")

@@ -16,7 +16,7 @@ from typing import Any
 import fsspec
 
 from pipelines.errors import Locked
-from pipelines.store import Run, write_json
+from pipelines.io.store import Run, write_json
 
 HEARTBEAT = 20.0  # seconds between signs of life
 STALE = 120.0  # seconds of silence after which a holder on another host is taken for dead

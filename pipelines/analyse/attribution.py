@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from nhd_ops.shift import Effect, Summary, false_discovery, summary
-from pipelines.domain import overlap_weights
+from pipelines.analyse.domain import overlap_weights
 
 MOST = 12
 """How many changes are told apart; a world in which more changed is simply another world."""

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from pipelines.images import Decoded, Transform, decode
-from pipelines.shards import Reject, Sample, samples
+from pipelines.io.images import Decoded, Transform, decode
+from pipelines.io.shards import Reject, Sample, samples
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from nhd_ops.moments import Moments
 from nhd_ops.pair_moments import PairMoments
 from pipelines.errors import UsageError
-from pipelines.store import Run
+from pipelines.io.store import Run
 
 MEASURES = ("share", "score", "similarity")
 MUST_AGREE = {"weights_sha256": "model weights", "preprocess_id": "preprocessing"}

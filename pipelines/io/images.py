@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from PIL import Image
 
-from pipelines.shards import Reject, Sample
+from pipelines.io.shards import Reject, Sample
 
 Transform = Callable[[Image.Image], torch.Tensor]
 

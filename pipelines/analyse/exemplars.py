@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipelines.store import Run
+from pipelines.io.store import Run
 
 
 class Images(NamedTuple):

@@ -1,7 +1,7 @@
 """`run(pool, items)`: lease items to workers; retry, split and quarantine what fails.
 
 A pool takes one item per free worker and reports outcomes; that is the whole contract, and both
-pools of `pipelines.pools` pass the same tests.
+pools of `pipelines.run.pools` pass the same tests.
 """
 
 from collections import deque

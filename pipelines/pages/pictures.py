@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from pipelines.shards import fetch
-from pipelines.sides import Side
+from pipelines.analyse.sides import Side
+from pipelines.io.shards import fetch
 
 SIZE = 96
 STEPS = 8

@@ -11,8 +11,8 @@ import torch
 from nhd_ops import histogram
 from nhd_ops.pair_moments import PairMoments
 from nhd_ops.shift import Summary, false_discovery, mean_shift
-from pipelines.attribution import Criteria
-from pipelines.sides import Concept, Side, Sides
+from pipelines.analyse.attribution import Criteria
+from pipelines.analyse.sides import Concept, Side, Sides
 
 SHORTLIST = 1000
 """For how many of the largest shifts the distances of distributions are computed."""

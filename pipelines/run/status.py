@@ -4,8 +4,8 @@ import json
 from collections import Counter
 from typing import Any
 
-from pipelines.shards import shard_id
-from pipelines.store import Run
+from pipelines.io.shards import shard_id
+from pipelines.io.store import Run
 
 PHASES = ("read", "decode", "forward", "write")
 

@@ -5,7 +5,7 @@ import os
 import re
 
 import fsspec
-from braceexpand import UnbalancedBracesError, braceexpand
+from braceexpand import braceexpand
 
 from pipelines.errors import UsageError
 
@@ -43,7 +43,7 @@ def _parts(pattern: str) -> list[str]:
 def _expand_one(part: str) -> list[str]:
     try:
         names = list(braceexpand(part))
-    except UnbalancedBracesError as error:
+    except ValueError as error:
         raise UsageError(f"'{part}' has unbalanced braces") from error
     found: list[str] = []
     for name in names:

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from nhd_ops.labels import point_biserial
-from pipelines.pair_shifts import fitted
-from pipelines.sides import MEASURES, Concept, Side, Sides
+from pipelines.analyse.pair_shifts import fitted
+from pipelines.analyse.sides import MEASURES, Concept, Side, Sides
 
 
 def truth_table(sides: Sides) -> pd.DataFrame:

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 
 from nhd_ops.shift import false_discovery, summary
-from pipelines.attribution import Criteria, Family
-from pipelines.domain import cross_fitted_auc
-from pipelines.findings import overall_finding
-from pipelines.sides import Side
+from pipelines.analyse.attribution import Criteria, Family
+from pipelines.analyse.domain import cross_fitted_auc
+from pipelines.analyse.findings import overall_finding
+from pipelines.analyse.sides import Side
 
 SPLITS = 100
 SPLIT_ON = 10_000

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from pipelines.runner import Outcome, Worker
+from pipelines.run.runner import Outcome, Worker
 
 
 class InProcess:
@@ -81,7 +81,7 @@ class RayActors:
         actor = ray.remote(_Actor).options(
             num_cpus=cpus, num_gpus=gpus, max_restarts=-1, max_concurrency=2, **hidden
         )
-        self.actors = [actor.remote(factory) for _ in range(size)]
+        self.actors: list[Any] = [actor.remote(factory) for _ in range(size)]
         self.idle = list(self.actors)
         self.leases: dict[Any, tuple[Any, Any]] = {}  # result reference → (actor, item)
         self.asked: dict[Any, Any] = {}  # progress reference → actor

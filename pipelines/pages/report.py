@@ -15,12 +15,12 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from nhd_ops.shift import delong
-from pipelines.pictures import Example, strips
-from pipelines.sides import MEASURES, Side
-from pipelines.store import atomic_write
+from pipelines.analyse.sides import MEASURES, Side
+from pipelines.io.store import atomic_write
+from pipelines.pages.pictures import Example, strips
 
 if TYPE_CHECKING:
-    from pipelines.compare import Comparison
+    from pipelines.analyse.compare import Comparison
 
 MOST_CARDS = 12
 MOST_PAIR_ROWS = 40

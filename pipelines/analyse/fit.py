@@ -11,14 +11,14 @@ from nhd_ops.contributions import Directions
 from nhd_ops.geometry import Geometry, geometry_of
 from nhd_ops.moments import Moments
 from nhd_ops.sparse_code import omp, prepare_dictionary
-from pipelines import fit_tables as tables
-from pipelines.cluster import parallel
+from pipelines.analyse import fit_tables as tables
+from pipelines.analyse.exemplars import exemplar_images
+from pipelines.analyse.fit_tables import Dictionary, names
 from pipelines.errors import UsageError
-from pipelines.exemplars import exemplar_images
-from pipelines.fit_tables import Dictionary, names
+from pipelines.io.store import Run, write_json, write_parquet
+from pipelines.io.words import word_list
 from pipelines.models import LoadedModel, load_model, text_embeddings
-from pipelines.store import Run, write_json, write_parquet
-from pipelines.words import word_list
+from pipelines.run.cluster import parallel
 
 EXEMPLARS = 10
 UNIT_COMPONENTS = 4
@@ -27,7 +27,7 @@ BLOCK = 8192  # units per Ray task; a single block is done right here
 
 @dataclass(frozen=True)
 class FitPlan:
-    """What to fit: the run, the dictionary (see `pipelines.words`), atoms per code."""
+    """What to fit: the run, the dictionary (see `pipelines.io.words`), atoms per code."""
 
     run: str
     words: str | None = None

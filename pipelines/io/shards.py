@@ -189,7 +189,7 @@ def fetch(urls: dict[str, str], wanted: Iterable[tuple[str, str]]) -> dict[tuple
 
 def write(url: str, members: Iterable[tuple[str, bytes]]) -> None:
     """Write (name, bytes) members as a tar, atomically; same input, same bytes."""
-    from pipelines.store import atomic_write
+    from pipelines.io.store import atomic_write
 
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:

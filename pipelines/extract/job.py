@@ -9,16 +9,18 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from pipelines import lock, rows, shards
-from pipelines.cluster import ray_session
 from pipelines.errors import Incomplete, ShardError, UsageError
-from pipelines.extract import Extractor, Group, Settings
-from pipelines.listing import expand
+from pipelines.extract.settings import Group, Settings
+from pipelines.extract.worker import Extractor
+from pipelines.io import rows, shards
+from pipelines.io.listing import expand
+from pipelines.io.store import SCHEMA_VERSION, Run, write_json
 from pipelines.models import ModelSpec
-from pipelines.pools import InProcess, RayActors
-from pipelines.progress import Progress
-from pipelines.runner import Pool, Summary, run
-from pipelines.store import SCHEMA_VERSION, Run, write_json
+from pipelines.run import lock
+from pipelines.run.cluster import ray_session
+from pipelines.run.pools import InProcess, RayActors
+from pipelines.run.progress import Progress
+from pipelines.run.runner import Pool, Summary, run
 
 FREE = ("checkpoint", "concept_pairs")  # the weights' hash decides
 PEEK = 64  # samples that column types are inferred from

@@ -1,0 +1,1 @@
+"""What a run means and how two runs differ: fit and compare."""

@@ -1,0 +1,1 @@
+"""Images in, committed rows and moments out."""

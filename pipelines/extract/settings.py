@@ -1,0 +1,40 @@
+"""What a worker is told: the settings of the job once, then one group of shards at a time."""
+
+from dataclasses import dataclass
+
+from pipelines.io.store import sha256
+from pipelines.models import ModelSpec
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every worker must know; all of it goes into run.json."""
+
+    out: str
+    model: ModelSpec
+    concepts: tuple[str, ...]
+    pairs_per_concept: int
+    columns: dict[str, str]
+    """Metadata column → type name, labels included."""
+    labels: tuple[str, ...]
+    bucket: str | None
+    top_pairs: int
+    keep: str
+    dtype: str
+    batch_size: int
+    device: str
+    decode_threads: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """Shards that are committed together: (shard id, URL) in order of id."""
+
+    shards: tuple[tuple[str, str], ...]
+
+    @property
+    def name(self) -> str:
+        """The moments file of the group, a function of its shards only."""
+        ids = [shard for shard, _ in self.shards]
+        tail = f"-{len(ids)}-{sha256(' '.join(ids).encode())[:8]}" if len(ids) > 1 else ""
+        return f"moments/{ids[0]}{tail}.safetensors"

@@ -1,0 +1,1 @@
+"""Running work: leases, pools, the cluster, the lock, progress and status."""
