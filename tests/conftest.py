@@ -17,6 +17,7 @@ LABELS = ("yellow", "car")
 RANDOM = ModelSpec("tiny", pretrained="none")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With two test processes, all that needs Ray or shares a long fixture stays in one of them."""
     for item in items:

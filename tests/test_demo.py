@@ -1,8 +1,10 @@
 """The whole study: what was planted is named, nothing else is, and it is seen by the truth."""
 
 import json
+import re
 from pathlib import Path
 
+import duckdb
 import pandas as pd
 import pytest
 
@@ -44,3 +46,22 @@ def test_running_it_again_finds_everything_done(
         demo(str(study), images=100, in_process=True)
     printed = capsys.readouterr().out
     assert "2 of 28 concepts changed" in printed and "index.html" in printed
+
+
+def blocks(language: str) -> list[str]:
+    """The README's code blocks of one language."""
+    text = (Path(__file__).parent.parent / "README.md").read_text()
+    return re.findall(rf"```{language}\n(.*?)```", text, re.S)
+
+
+@pytest.mark.parametrize("query", blocks("sql"))
+def test_the_readmes_sql_answers(study: Path, query: str) -> None:
+    assert duckdb.execute(query.replace("demo/", f"{study}/")).fetchall()
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_the_readmes_python_answers(
+    study: Path, code: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exec(code.replace("demo/", f"{study}/"), {})
+    assert "car" in capsys.readouterr().out

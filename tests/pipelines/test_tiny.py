@@ -90,7 +90,7 @@ def test_training_learns() -> None:
             losses.append(float(line.split("loss ")[1].split(maxsplit=1)[0]))
 
     train(Training(scenes=64, steps=100, batch_size=16), log)
-    assert losses[-1] < losses[0] < 2.9
+    assert losses[-1] < 0.8 * np.log(16)  # chance, with 16 captions to choose from
 
 
 def test_the_shipped_model_reaches_its_promised_accuracy() -> None:
