@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from nhd_ops import extremes
+from nhd_ops import attention_pool, extremes
 from nhd_ops.moments import Moments, to_tensors
 from pipelines.errors import Incomplete, Locked, UsageError
 from pipelines.extract.job import extract, group_size
@@ -93,9 +93,11 @@ def test_moments_are_those_of_the_rows(dense_run: str) -> None:
     moments = run.moments()
     heads = [c for c in rows.columns if c.startswith("head_")]
     dense = np.stack([np.stack(rows[h]) for h in heads], axis=1).astype(np.float64)  # [N,H,C]
-    norms = moments.pairs.mean.abs() > 0
-    scale = dense.mean(0)[norms.numpy()] / moments.pairs.mean[norms].numpy()
-    assert np.median(np.abs(scale)) > 0  # s·‖u‖ over s: the direction norms
+    pool = load_model("tiny", pretrained="none").model.visual.attnpool
+    norms = attention_pool.directions_of(pool).norms().numpy()
+    mean, variance = moments.pairs.mean.numpy(), moments.pairs.variance().numpy()
+    np.testing.assert_allclose(mean * norms, dense.mean(0), rtol=2e-3, atol=1e-6)
+    np.testing.assert_allclose(variance * norms**2, dense.var(0), rtol=2e-2, atol=1e-9)
     similarity = rows["similarity_yellow"].to_numpy(np.float64)
     np.testing.assert_allclose(moments.concepts.mean[0], similarity.mean(), atol=1e-6)
     assert moments.labels.count1.tolist() == [rows["yellow"].sum(), rows["car"].sum()]
