@@ -5,13 +5,17 @@
 
 import json
 import os
+import signal
 import sys
+import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import tyro
 
-from jobs.config import Command, Compare, Demo, Extract, Fit, Scenes, Status, Train
+from jobs.config import Bench, Command, Compare, Demo, Extract, Fit, Scenes, Status, Train
+from pipelines.errors import Incomplete, JobError
+from pipelines.io.urls import redact
 
 DESCRIPTION = """Neuron-head decomposition of CLIP at dataset scale.
 
@@ -32,23 +36,29 @@ def main(arguments: list[str] | None = None) -> None:
         config=(tyro.conf.OmitArgPrefixes,),
     )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    from pipelines.errors import JobError
-
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what schedulers send first
     try:
         ACTIONS[type(command)](command)
     except KeyboardInterrupt:
-        sys.exit("nhd: stopped; what is committed stays, run the same command to go on")
+        _end("stopped; what is committed stays, run the same command to go on", 3)
     except JobError as error:
-        if debug:
-            raise
-        print(f"nhd: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _end(str(error), error.exit_code, debug)
     except Exception as error:
-        if debug:
-            raise
-        text = f"{type(error).__name__}: {error}"
-        print(f"nhd: unexpected {text} (--debug shows where)", file=sys.stderr)
-        sys.exit(3)
+        _end(f"unexpected {type(error).__name__}: {error} (--debug shows where)", 3, debug)
+
+
+def _end(text: str, code: int, debug: bool = False) -> NoReturn:
+    """Say why it ended, without secrets, and exit."""
+    if debug:
+        print(redact(traceback.format_exc(), _secrets()), file=sys.stderr)
+    print(redact(f"nhd: {text}", _secrets()), file=sys.stderr)
+    sys.exit(code)
+
+
+def _secrets() -> list[str]:
+    """Values of the environment that must never be printed."""
+    names = ("SECRET", "TOKEN", "PASSWORD")
+    return [v for k, v in os.environ.items() if len(v) >= 8 and any(n in k.upper() for n in names)]
 
 
 def extract(command: Extract) -> None:
@@ -74,11 +84,13 @@ def extract(command: Extract) -> None:
         workers=command.workers,
         decode_threads=command.decode_threads,
         in_process=command.in_process,
+        lease=command.lease_timeout,
+        redo_changed=command.redo_changed,
     )
     totals = run(plan)
     print(
         f"{totals['written']} images written, {totals['rejected']} rejected, "
-        f"of {totals['read']} read: {command.out}"
+        f"of {totals['read']} read: {redact(command.out)}"
     )
 
 
@@ -131,8 +143,10 @@ def status(command: Status) -> None:
     from pipelines.run.status import lines
     from pipelines.run.status import status as look
 
-    found = look(command.run)
+    found = look(command.run, command.check)
     print(json.dumps(found, indent=2) if command.json else "\n".join(lines(found)))
+    if found.get("problems"):
+        raise Incomplete(f"{len(found['problems'])} files are not what their records say")
 
 
 def scenes(command: Scenes) -> None:
@@ -175,6 +189,15 @@ def demo(command: Demo) -> None:
     run(command.out, command.images, command.in_process)
 
 
+def bench(command: Bench) -> None:
+    """`nhd bench`."""
+    from pipelines.bench import bench as run
+
+    results = run(command.what, command.out, command.json, command.seed)
+    if broken := sum(not result.kept for result in results):
+        _end(f"{broken} promises were not kept", 1)
+
+
 ACTIONS: dict[type, Callable[[Any], None]] = {
     Extract: extract,
     Fit: fit,
@@ -182,6 +205,7 @@ ACTIONS: dict[type, Callable[[Any], None]] = {
     Status: status,
     Scenes: scenes,
     Train: train,
+    Bench: bench,
     Demo: demo,
 }
 

@@ -49,6 +49,10 @@ class Extract:
     """Image-decoding threads per worker; 0 chooses by the number of cores."""
     in_process: Flag = False
     """Run here, without Ray."""
+    lease_timeout: float = 600.0
+    """Seconds without any progress after which a worker is ended and its shards leased again."""
+    redo_changed: Flag = False
+    """Extract committed shards anew whose size or version has changed since."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,8 @@ class Status:
     """The run folder."""
     json: Flag = False
     """Print JSON."""
+    check: Flag = False
+    """Also read every file again and compare it with the commit records."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +160,21 @@ class Demo:
     """Run without Ray."""
 
 
+@dataclass(frozen=True)
+class Bench:
+    """Measure on this machine: what is killed is not lost, and memory does not grow."""
+
+    what: tyro.conf.Positional[tuple[Literal["faults", "memory"], ...]] = ("faults", "memory")
+    """`faults`: 200 shards while workers, nodes and drivers are killed at random.
+    `memory`: ten times as many images take no more of it."""
+    out: str | None = None
+    """An empty folder to work in, kept afterwards; by default a temporary one."""
+    json: str | None = None
+    """Also write the results to this file."""
+    seed: int = 0
+    """Which things are killed when."""
+
+
 Command = (
     Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Extract, tyro.conf.subcommand("extract")]
@@ -161,5 +182,6 @@ Command = (
     | Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[Status, tyro.conf.subcommand("status")]
     | Annotated[Scenes, tyro.conf.subcommand("scenes")]
+    | Annotated[Bench, tyro.conf.subcommand("bench")]
     | Annotated[Train, tyro.conf.subcommand("train")]
 )

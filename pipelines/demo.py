@@ -12,7 +12,7 @@ from pipelines.analyse.compare import ComparePlan, Comparison, compare
 from pipelines.analyse.fit import FitPlan, fit
 from pipelines.errors import UsageError
 from pipelines.extract.job import Plan, extract
-from pipelines.io.store import write_json
+from pipelines.io.files import write_json
 from pipelines.models import ModelSpec
 from pipelines.run.cluster import ray_session
 from pipelines.tiny.dataset import write_scenes

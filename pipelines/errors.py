@@ -19,6 +19,10 @@ class Incomplete(JobError):
     exit_code = 3
 
 
+class Unwritable(Incomplete):
+    """The output took no more: full, read-only, or out of reach."""
+
+
 class Locked(JobError):
     """Another run is working in the folder."""
 

@@ -57,15 +57,25 @@ def load_model(
     """Load a model with its preprocessing and tokenizer, in fp32 and eval mode, on `device`.
 
     Raises UsageError for an unknown name or tag, a model without neuron-head pairs, weights that
-    cannot be had, and a checkpoint that does not fit.
+    cannot be had or are not finite, and a checkpoint that does not fit.
     """
     spec = ModelSpec(name, pretrained, checkpoint)
     if name == "tiny":
         clip, preprocess, tokenizer = _tiny(spec)
     else:
         clip, preprocess, tokenizer = _open_clip(spec)
+    _check_finite(clip)
     clip = clip.eval().requires_grad_(False).to(device)
     return LoadedModel(clip, preprocess, tokenizer, weights_sha256(clip), spec)
+
+
+def _check_finite(clip: torch.nn.Module) -> None:
+    bad = [name for name, tensor in clip.state_dict().items() if not tensor.isfinite().all()]
+    if bad:
+        raise UsageError(
+            f"the weights are broken: {len(bad)} tensors hold values that are not finite, first "
+            f"{bad[0]}; get the checkpoint again"
+        )
 
 
 def _tiny(spec: ModelSpec) -> tuple[Any, Transform, Tokenizer]:

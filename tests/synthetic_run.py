@@ -12,9 +12,10 @@ from PIL import Image
 from nhd_ops.contributions import Directions
 from nhd_ops.geometry import geometry_of
 from nhd_ops.moments import merge, moments_of
+from pipelines.io.files import write_json, write_parquet
 from pipelines.io.rows import Batch, Layout, Measures, table
 from pipelines.io.shards import Sample, shard_id, write
-from pipelines.io.store import REJECTS, Run, write_json, write_parquet
+from pipelines.io.store import REJECTS, Run
 
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple")
 SHAPES = ("car", "house", "tree", "star")

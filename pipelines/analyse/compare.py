@@ -29,7 +29,7 @@ from pipelines.analyse.pair_shifts import behind, pair_shifts
 from pipelines.analyse.sides import Side, Sides, one_run, two_runs
 from pipelines.analyse.truth import truth_table
 from pipelines.errors import UsageError
-from pipelines.io.store import write_json, write_parquet
+from pipelines.io.files import write_json, write_parquet
 
 MOST_PAIRS_LISTED = 100
 CLASSIFY_ON = 20_000

@@ -15,7 +15,8 @@ from pipelines.analyse import fit_tables as tables
 from pipelines.analyse.exemplars import exemplar_images
 from pipelines.analyse.fit_tables import Dictionary, names
 from pipelines.errors import UsageError
-from pipelines.io.store import Run, write_json, write_parquet
+from pipelines.io.files import write_json, write_parquet
+from pipelines.io.store import Run
 from pipelines.io.words import word_list
 from pipelines.models import LoadedModel, load_model, text_embeddings
 from pipelines.run.cluster import parallel

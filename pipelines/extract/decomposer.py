@@ -53,7 +53,8 @@ class Decomposer:
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Images [B,3,S,S] → coefficients [B,H,C] and embedding [B,D], both fp32.
 
-        Raises UsageError on the first batch if the pairs do not add up to `encode_image`.
+        Raises UsageError on the first batch if the pairs do not add up to `encode_image`, or if
+        no image of it has a finite embedding.
         """
         visual = self.loaded.model.visual
         with self._precision():
@@ -68,9 +69,16 @@ class Decomposer:
         """Refuse to go on if the decomposition does not add up to the model's own embedding."""
         with self._precision():
             expected = self.loaded.model.encode_image(pixels).float()
-        error = float((embedding - expected).norm() / expected.norm())
+        finite = expected.isfinite().all(1) & embedding.isfinite().all(1)
+        if not bool(finite.any()):
+            raise UsageError(
+                f"the model's output is not finite for any of the first {len(pixels)} images; "
+                "half precision may overflow: use --dtype float32, or check the weights"
+            )
+        found, expected = embedding[finite].double(), expected[finite].double()
+        error = float((found - expected).norm() / expected.norm())
         limit = TOLERANCE[self.dtype]
-        if not error <= limit and bool(expected.isfinite().all()):
+        if not error <= limit:
             raise UsageError(
                 f"self-check failed: the pairs add up to the embedding only within {error:.1e} "
                 f"(limit {limit:.0e} for {self.dtype}); use --dtype float32"

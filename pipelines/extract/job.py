@@ -9,23 +9,24 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from pipelines.errors import Incomplete, ShardError, UsageError
-from pipelines.extract.settings import Group, Settings
+from pipelines.errors import ShardError, UsageError
+from pipelines.extract.settings import Settings
+from pipelines.extract.work import Work
 from pipelines.extract.worker import Extractor
 from pipelines.io import rows, shards
 from pipelines.io.listing import expand
-from pipelines.io.store import SCHEMA_VERSION, Run, write_json
+from pipelines.io.store import SCHEMA_VERSION, Run
+from pipelines.io.urls import fingerprints, redact, without_secrets
 from pipelines.models import ModelSpec
 from pipelines.run import lock
+from pipelines.run.actors import RayActors
 from pipelines.run.cluster import ray_session
-from pipelines.run.pools import InProcess, RayActors
-from pipelines.run.progress import Progress
-from pipelines.run.runner import Pool, Summary, run
+from pipelines.run.in_process import InProcess
+from pipelines.run.lease import LEASE
+from pipelines.run.runner import Pool
 
 FREE = ("checkpoint", "concept_pairs")  # the weights' hash decides
 PEEK = 64  # samples that column types are inferred from
-MOMENTS_PER_IMAGE = 2000  # bytes; groups of shards are made large enough to stay under it
-IMAGES_PER_SHARD = 1000  # assumed when sizing groups
 
 
 @dataclass(frozen=True)
@@ -48,30 +49,59 @@ class Plan:
     workers: int = 0
     decode_threads: int = 0
     in_process: bool = False
+    lease: float = LEASE
+    redo_changed: bool = False
 
 
 def extract(plan: Plan) -> dict[str, int]:
     """Extract every shard that is not committed yet; return the folder's totals.
 
     Raises UsageError before anything is written, Locked if another run works here, Incomplete
-    at the end if shards failed.
+    at the end if shards failed or committed ones have changed since.
     """
-    urls = expand(plan.data)
+    urls = expand(plan.data, must_exist=False)
     print(f"{len(urls)} shards", flush=True)
     target = Run(plan.out)
-    settings = _settings(plan, urls)
+    sources = _sources(target, urls)
+    settings = _settings(plan, [url for url in urls if sources[url] is not None])
     _same_configuration(target, _identity(settings))
-    with lock.held(target, print), _pool(plan, settings) as pool:
+    with lock.held(target, _say) as held, _pool(plan, settings) as pool:
         description = pool.describe()
         info = _identity(settings) | description
         _same_configuration(target, info)
-        listed = _listed(target, urls)
-        info |= {"input": plan.data, "shards": len(listed), "code_version": code_version()}
-        write_json(target.at("run.json"), info | {"batch_size": plan.batch_size})
-        write_json(target.at("input.json"), listed)
-        target.roll_forward()
-        summary = _work(pool, target, urls, description["units"])
-    return _close(target, summary, urls)
+        work = Work(target, held, _say)
+        work.prepare(info | _circumstances(plan), urls)
+        changed = work.changed(sources, redo=plan.redo_changed)
+        failed = work.run(pool, urls, description["units"])
+        return work.close(failed, changed, len(urls))
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _sources(target: Run, urls: list[str]) -> dict[str, dict[str, Any] | None]:
+    """Size and version of every shard; UsageError if one is missing that is not committed."""
+    found = fingerprints(urls)
+    done = target.done()
+    missing = [u for u in urls if found[u] is None and shards.shard_id(u) not in done]
+    if missing:
+        which = without_secrets(missing[0])
+        raise UsageError(
+            f"shard {which} does not exist"
+            if len(urls) == 1
+            else f"{len(missing)} of {len(urls)} shards do not exist, first {which}; mend --data"
+        )
+    return found
+
+
+def _circumstances(plan: Plan) -> dict[str, Any]:
+    """What run.json tells besides the configuration; it may differ from run to run."""
+    return {
+        "input": redact(plan.data),
+        "code_version": code_version(),
+        "batch_size": plan.batch_size,
+    }
 
 
 def code_version() -> str:
@@ -152,15 +182,20 @@ def _identity(settings: Settings) -> dict[str, Any]:
 
 
 def _same_configuration(target: Run, wanted: dict[str, Any]) -> None:
+    """UsageError, with every difference, where the folder was made with other settings."""
     if not target.exists("run.json"):
         return
     there = target.info
-    for name, value in wanted.items():
-        if there.get(name) != value and name not in FREE:
-            raise UsageError(
-                f"{target.url} was made with another configuration: {name} was "
-                f"{_brief(there.get(name))} and is now {_brief(value)}; choose another --out"
-            )
+    different = [
+        f"{name} was {_brief(there.get(name))} and is now {_brief(value)}"
+        for name, value in wanted.items()
+        if there.get(name) != value and name not in FREE
+    ]
+    if different:
+        raise UsageError(
+            f"{target.url} was made with another configuration: {'; '.join(different)}; choose "
+            "another --out"
+        )
 
 
 def _brief(value: Any) -> str:
@@ -168,77 +203,20 @@ def _brief(value: Any) -> str:
     return text if len(text) <= 120 else text[:117] + "..."
 
 
-def _listed(target: Run, urls: list[str]) -> list[str]:
-    """All shards this folder has ever been asked for: earlier input, then what is new."""
-    import json
-
-    before = json.loads(target.read("input.json")) if target.exists("input.json") else []
-    return list(dict.fromkeys([*before, *urls]))
-
-
 @contextmanager
 def _pool(plan: Plan, settings: Settings) -> Iterator[Pool]:
     factory = partial(Extractor, settings)
     if plan.in_process:
-        yield InProcess(factory)
+        yield InProcess(factory, plan.lease)
         return
     with ray_session() as ray:
         resources = ray.cluster_resources()
         gpus = 1 if settings.device.startswith("cuda") else 0
         cpus = int(resources.get("CPU", 1))
         size = plan.workers or int(resources["GPU"] if gpus else max(1, cpus // 4))
-        pool = RayActors(factory, size, cpus=max(1, cpus // size) if not gpus else 1, gpus=gpus)
+        each = 1 if gpus else max(1, cpus // size)
+        pool = RayActors(factory, size, cpus=each, gpus=gpus, lease=plan.lease)
         try:
             yield pool
         finally:
             pool.close()
-
-
-def _work(pool: Pool, target: Run, urls: list[str], units: dict[str, int]) -> Summary:
-    done = target.done()
-    ids = sorted((shards.shard_id(url), url) for url in urls)
-    waiting = [pair for pair in ids if pair[0] not in done]
-    if already := len(ids) - len(waiting):
-        print(f"{already} already done", flush=True)
-    size = group_size(units, len(waiting), pool.size)
-    groups = [Group(tuple(waiting[i : i + size])) for i in range(0, len(waiting), size)]
-    shown = Progress(len(waiting))
-    try:
-        return run(
-            pool,
-            groups,
-            split=lambda group: [Group((shard,)) for shard in group.shards],
-            on_tick=lambda summary, totals: shown.update(
-                sum(len(records) for records in summary.results), len(summary.failed), totals
-            ),
-        )
-    finally:
-        shown.close()
-
-
-def group_size(units: dict[str, int], waiting: int, workers: int) -> int:
-    """Shards per group: enough images that moments stay small on disk, few enough to share out.
-
-    The moments of a group weigh about 1.5 kB per pair, however many images it has.
-    """
-    enough = -(-1500 * units["pairs"] // (MOMENTS_PER_IMAGE * IMAGES_PER_SHARD))
-    return max(1, min(enough, waiting // (4 * workers)))
-
-
-def _close(target: Run, summary: Summary, urls: list[str]) -> dict[str, int]:
-    for name in target.names("failed", ".json"):
-        if name in {f"{shard}.json" for shard in target.done()}:
-            target.delete("failed", name)
-    for group, error in summary.failed:
-        shard, url = group.shards[0]
-        why = {"shard": shard, "url": url, "error": f"{type(error).__name__}: {error}"}
-        write_json(target.at("failed", f"{shard}.json"), why)
-    if summary.failed:
-        shard, url = summary.failed[0][0].shards[0]
-        raise Incomplete(
-            f"{len(summary.failed)} of {len(urls)} shards failed, first {url} "
-            f"({summary.failed[0][1]}); the rest is committed: mend the cause and run the same "
-            f"command again, or see nhd status --run {target.url}"
-        )
-    records = target.records()
-    return {name: sum(r[name] for r in records) for name in ("read", "written", "rejected")}

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from pipelines.io.store import sha256
 from pipelines.models import ModelSpec
 
 
@@ -28,13 +27,6 @@ class Settings:
 
 @dataclass(frozen=True)
 class Group:
-    """Shards that are committed together: (shard id, URL) in order of id."""
+    """Shards that are leased and committed together: (shard id, URL) in order of id."""
 
     shards: tuple[tuple[str, str], ...]
-
-    @property
-    def name(self) -> str:
-        """The moments file of the group, a function of its shards only."""
-        ids = [shard for shard, _ in self.shards]
-        tail = f"-{len(ids)}-{sha256(' '.join(ids).encode())[:8]}" if len(ids) > 1 else ""
-        return f"moments/{ids[0]}{tail}.safetensors"

@@ -1,5 +1,6 @@
 """The image rows of a run: their Parquet schema, and tables built from what extraction computes."""
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from pipelines.errors import UsageError
 from pipelines.io.shards import Sample
 
 TYPES = {"bool": pa.bool_(), "int64": pa.int64(), "double": pa.float64(), "string": pa.string()}
+INT64 = range(-(2**63), 2**63)
 MEASURES = ("share", "score", "similarity")
 OWN = (
     "shard", "key", "width", "height", "meta", "embedding", "pairs", "coefficients",
@@ -107,25 +109,48 @@ def infer_types(names: tuple[str, ...], found: list[dict[str, Any]]) -> dict[str
 def _type_of(values: list[Any]) -> str:
     if all(isinstance(v, bool) for v in values):
         return "bool"
-    if all(isinstance(v, int) and not isinstance(v, bool) for v in values):
-        return "int64"
-    if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
-        return "double"
-    return "string"
+    if any(isinstance(v, bool) or not isinstance(v, int | float) for v in values):
+        return "string"
+    if all(isinstance(v, int) for v in values):
+        return "int64" if all(v in INT64 for v in values) else "string"  # a double would round them
+    return "string" if None in map(_double, values) else "double"
 
 
 def fit_type(value: Any, kind: str) -> Any:
-    """`value` as its column's type; None where it does not fit (the row's meta still has it)."""
+    """A JSON value as its column's type; None where it does not fit (the row's meta still has it).
+
+    Never raises. Strings lose nothing but lone surrogates, which become their escapes; what is no
+    string becomes its JSON text in a string column.
+    """
     if value is None:
         return None
     if kind == "string":
-        return value if isinstance(value, str) else str(value)
-    number = isinstance(value, int | float)
-    if not number or (kind == "int64" and not float(value).is_integer()):
+        return _text(value)
+    if not isinstance(value, int | float):
         return None
     if kind == "bool":
         return bool(value) if value in (0, 1) else None
-    return float(value) if kind == "double" else int(value)
+    return _double(value) if kind == "double" else _int64(value)
+
+
+def _text(value: Any) -> str | None:
+    try:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    except (RecursionError, ValueError):  # nested too deep, or an int of more than 4,300 digits
+        return None
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _double(value: float) -> float | None:
+    try:
+        return float(value)
+    except OverflowError:
+        return None
+
+
+def _int64(value: float) -> int | None:
+    whole = isinstance(value, int) or value.is_integer()
+    return int(value) if whole and int(value) in INT64 else None
 
 
 def table(shard: str, batches: list[Batch], layout: Layout) -> pa.Table:

@@ -1,11 +1,10 @@
-"""Open, stream and write WebDataset shards at any fsspec URL; nothing is dropped unsaid.
+"""WebDataset shards at any fsspec URL: the samples in them, in order; nothing is dropped unsaid.
 
-A shard is read once, front to back, with bounded memory. What cannot be used comes out as a
-`Reject` with a reason; a shard that ends too early raises ShardError, because nobody can say how
-many samples were lost.
+A shard is read once, with bounded memory. What cannot be used comes out as a `Reject` with a
+reason; a shard that is damaged or cut off raises ShardError, because nobody can say how many
+samples were lost.
 """
 
-import gzip
 import hashlib
 import io
 import json
@@ -13,16 +12,18 @@ import os
 import re
 import tarfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import IO, Any
-
-import fsspec
+from dataclasses import dataclass, field
+from typing import Any
 
 from pipelines.errors import ShardError
+from pipelines.io import archive
+from pipelines.io.files import atomic_write
+from pipelines.io.rejects import Reject
+from pipelines.io.urls import without_secrets
 
 IMAGE_TYPES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff")
-END_OF_ARCHIVE = bytes(1024)
-MEMBER_LIMIT = 1 << 30
+OPEN = 16  # samples whose members may lie between one another's
+SAMPLE_LIMIT = 1 << 28  # bytes, of one sample, and of all that are open
 
 
 @dataclass(frozen=True)
@@ -35,137 +36,119 @@ class Sample:
     fields: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Reject:
-    """A sample that cannot be used: at which stage (read, decode, label), and why."""
+@dataclass
+class _Group:
+    """The members of a sample so far: extension → bytes."""
 
     key: str
-    stage: str
-    reason: str
-    detail: str
+    members: dict[str, bytes] = field(default_factory=dict)
+    problem: Reject | None = None
+    size: int = 0
+
+    def add(self, extension: str, member: archive.Member) -> None:
+        if extension in self.members:
+            self._refuse("duplicate_member", f"two members .{extension}")
+        elif member.data is None:
+            self._refuse(member.reason, f"member {member.name}")
+        self.members[extension] = member.data or b""
+        self.size = sum(map(len, self.members.values()))
+        if self.size > SAMPLE_LIMIT:
+            self._refuse("too_large", f"{self.size} bytes in {len(self.members)} members")
+        if self.problem is not None:  # the extensions are still wanted, the bytes are not
+            self.members, self.size = dict.fromkeys(self.members, b""), 0
+
+    def _refuse(self, reason: str, detail: str) -> None:
+        self.problem = self.problem or Reject(self.key, reason, detail)
 
 
 def shard_id(url: str) -> str:
-    """Base name without extension, plus eight hex digits of the URL's SHA-256."""
+    """Base name without extension, plus eight hex digits of the SHA-256 of the URL.
+
+    The same for every signature or user the shard is read with.
+    """
+    url = without_secrets(url)
     name = os.path.basename(url.rstrip("/")).split(".")[0]
     safe = re.sub(r"[^A-Za-z0-9_-]", "_", name)
-    return f"{safe}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
+    return f"{safe}-{hashlib.sha256(url.encode(errors='surrogateescape')).hexdigest()[:8]}"
 
 
 def samples(url: str) -> Iterator[Sample | Reject]:
-    """Stream the samples of one shard (tar or tar.gz), in order.
+    """Stream the samples of one shard (tar or tar.gz), in the order of their first members.
 
-    Raises ShardError if the shard cannot be opened, is no tar, or ends before its end mark.
+    The members of up to OPEN samples may be interleaved. Raises ShardError if the shard cannot be
+    read to its end, or a sample's members lie further apart than that.
     """
-    seen: set[str] = set()
-    for key, members, problem in _groups(url):
-        if key in seen:
-            yield Reject(key, "read", "duplicate_key", "the key occurs twice in this shard")
-        else:
-            seen.add(key)
-            yield problem or _sample(key, members)
+    for group in _groups(url):
+        yield group.problem or _sample(group.key, group.members)
 
 
 def _sample(key: str, members: dict[str, bytes]) -> Sample | Reject:
     image = next((members[ext] for ext in IMAGE_TYPES if ext in members), None)
     if image is None:
-        return Reject(key, "read", "no_image", f"members: {', '.join(sorted(members))}")
+        return Reject(key, "no_image", f"members: {', '.join(sorted(members))}")
     meta = members.get("json")
     if meta is None:
         return Sample(key, image, None, {})
     try:
-        text = meta.decode()
+        text = meta.decode("utf-8-sig")
         fields = json.loads(text)
-    except ValueError as error:
-        return Reject(key, "read", "invalid_json", str(error)[:200])
+    except (ValueError, RecursionError) as error:
+        return Reject(key, "invalid_json", str(error))
     if not isinstance(fields, dict):
-        return Reject(key, "read", "invalid_json", "the JSON is not an object")
+        return Reject(key, "invalid_json", "the JSON is not an object")
     return Sample(key, image, text, fields)
 
 
-def _groups(url: str) -> Iterator[tuple[str, dict[str, bytes], Reject | None]]:
-    """Consecutive members of one key: (key, extension → bytes, a problem found on the way)."""
-    key: str | None = None
-    members: dict[str, bytes] = {}
-    problem: Reject | None = None
-    for name, data in _members(url):
-        member_key, extension = _split(name)
-        if member_key != key:
-            if key is not None:
-                yield key, members, problem
-            key, members, problem = member_key, {}, None
-        if extension in members:
-            problem = Reject(member_key, "read", "duplicate_member", f"two members .{extension}")
-        elif data is None:
-            problem = Reject(member_key, "read", "member_too_large", f".{extension} over 1 GiB")
-        else:
-            members[extension] = data
-    if key is not None:
-        yield key, members, problem
+def _groups(url: str) -> Iterator[_Group]:
+    """The samples' members, brought together."""
+    waiting: list[_Group] = []  # in the order of their first members
+    by_key: dict[str, _Group] = {}  # of those, the last of each key
+    seen: dict[str, frozenset[str]] = {}  # the extensions of the samples that were let go
+    kinds: dict[frozenset[str], frozenset[str]] = {}  # so that each set is kept once
+    last: _Group | None = None
+
+    def release() -> _Group:
+        group = waiting.pop(0)
+        if by_key[group.key] is group:
+            del by_key[group.key]
+        kind = seen.get(group.key, frozenset()).union(group.members)
+        seen[group.key] = kinds.setdefault(kind, kind)
+        return group
+
+    for member in archive.members(url):
+        key, extension = split(member.name)
+        group = by_key.get(key)
+        again = group is not None and group is not last and extension in group.members
+        if group is None or again:
+            if not again and extension not in seen.get(key, (extension,)):
+                raise ShardError(
+                    f"the members of sample '{key}' of {without_secrets(url)} lie too far apart; "
+                    "pack it again in the order of names"
+                )
+            group = by_key[key] = _Group(key)
+            if again or key in seen:
+                group.problem = Reject(key, "duplicate_key", "the key occurs twice in this shard")
+            waiting.append(group)
+        group.add(extension, member)
+        last = group
+        while len(waiting) > OPEN or (len(waiting) > 1 and _size(waiting) > SAMPLE_LIMIT):
+            yield release()
+    while waiting:
+        yield release()
 
 
-def _split(name: str) -> tuple[str, str]:
-    """WebDataset's rule: the key ends at the first dot of the base name."""
+def _size(groups: list[_Group]) -> int:
+    return sum(group.size for group in groups)
+
+
+def split(name: str) -> tuple[str, str]:
+    """Key and extension by WebDataset's rule: the key ends at the first dot of the base name.
+
+    Hidden files have no key there; here each is a sample of its own.
+    """
     folder, slash, base = name.rpartition("/")
     stem, _, extension = base.partition(".")
-    return folder + slash + stem, extension.lower()
-
-
-def _members(url: str) -> Iterator[tuple[str, bytes | None]]:
-    """Regular files of the archive as (name, bytes); checks the end-of-archive mark."""
-    try:
-        with fsspec.open(url, "rb") as raw:
-            stream = _Tail(_decompressed(raw))
-            end = 0
-            with tarfile.open(fileobj=stream, mode="r|", errors="surrogateescape") as archive:  # type: ignore[call-overload]
-                for member in archive:
-                    end = member.offset_data + -(-member.size // 512) * 512 * member.isfile()
-                    if member.isfile():
-                        yield _clean(member.name), _content(archive, member)
-            stream.drain()
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise ShardError(f"{url} cannot be read to its end: {error}") from error
-    if stream.length < end + len(END_OF_ARCHIVE) or stream.tail != END_OF_ARCHIVE:
-        raise ShardError(f"{url} has no end-of-archive mark: it was cut off")
-
-
-def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | None:
-    if member.size > MEMBER_LIMIT:
-        return None
-    file = archive.extractfile(member)
-    data = file.read() if file else b""
-    if len(data) != member.size:
-        raise tarfile.ReadError(f"member {_clean(member.name)} is cut off")
-    return data
-
-
-def _clean(name: str) -> str:
-    return name.encode(errors="surrogateescape").decode(errors="replace")
-
-
-def _decompressed(raw: IO[bytes]) -> IO[bytes]:
-    start = raw.read(2)
-    raw.seek(0)
-    return gzip.GzipFile(fileobj=raw) if start == b"\x1f\x8b" else raw  # type: ignore[return-value]
-
-
-class _Tail:
-    """A reader that remembers its length and last 1,024 bytes: a tar's end mark."""
-
-    def __init__(self, raw: IO[bytes]) -> None:
-        self.raw = raw
-        self.tail = b""
-        self.length = 0
-
-    def read(self, size: int = -1) -> bytes:
-        data = self.raw.read(size)
-        self.length += len(data)
-        self.tail = (self.tail + data[-1024:])[-1024:]
-        return data
-
-    def drain(self) -> None:
-        while self.read(1 << 20):
-            pass
+    return (folder + slash + stem, extension.lower()) if stem else (name, "")
 
 
 def fetch(urls: dict[str, str], wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
@@ -189,12 +172,10 @@ def fetch(urls: dict[str, str], wanted: Iterable[tuple[str, str]]) -> dict[tuple
 
 def write(url: str, members: Iterable[tuple[str, bytes]]) -> None:
     """Write (name, bytes) members as a tar, atomically; same input, same bytes."""
-    from pipelines.io.store import atomic_write
-
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as packed:
         for name, data in members:
             info = tarfile.TarInfo(name)
             info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
+            packed.addfile(info, io.BytesIO(data))
     atomic_write(url, buffer.getvalue())

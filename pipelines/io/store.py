@@ -1,16 +1,14 @@
-"""The run folder: atomic writes, Parquet, commit records, and readers for all that follows.
+"""The run folder, for all that reads it. How it comes to be is in `pipelines.io.commit`.
 
-A shard is done when `shards/<shard-id>.json` exists. The moments file of a group of shards is
-written after their image files and carries their commit records in its header; a run that finds a
-moments file without its records writes them (`Run.roll_forward`). So a group is committed by one
-atomic write, and half-written work is never read.
+A shard is done when `shards/<shard-id>.json`, its commit record, exists. Readers start from the
+records, so half-written work is never read.
 """
 
-import hashlib
+import contextlib
 import io
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,83 +22,10 @@ from safetensors.torch import save as save_tensors
 
 from nhd_ops.moments import Moments, from_tensors, merge, relabel, to_tensors
 from pipelines.errors import UsageError
+from pipelines.io.files import atomic_write
 
-SCHEMA_VERSION = 1
-ROW_GROUP = 8192
-
-
-def atomic_write(url: str, data: bytes) -> None:
-    """Write `data` so that readers see all of it or nothing; one PUT on object stores."""
-    fs, path = fsspec.core.url_to_fs(url)
-    if not _is_local(fs):
-        fs.pipe_file(path, data)
-        return
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    partial = f"{path}.partial-{os.getpid()}-{os.urandom(4).hex()}"
-    try:
-        with open(partial, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        if os.path.exists(partial):
-            os.unlink(partial)
-        raise
-
-
-def write_json(url: str, value: Any) -> None:
-    """Write `value` as indented JSON, atomically."""
-    atomic_write(url, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
-
-
-def write_parquet(url: str, table: pa.Table, metadata: dict[str, Any] | None = None) -> bytes:
-    """Write `table` (zstd; ids delta-packed, floats byte-stream-split); return the file's bytes.
-
-    `metadata` goes into the file's key-value metadata, each value as JSON.
-    """
-    if metadata:
-        extra = {k: json.dumps(v, ensure_ascii=False) for k, v in metadata.items()}
-        table = table.replace_schema_metadata(extra)
-    buffer = io.BytesIO()
-    encodings = _encodings(table.schema)
-    pq.write_table(
-        table,
-        buffer,
-        compression="zstd",
-        row_group_size=ROW_GROUP,
-        use_dictionary=[f.name for f in table.schema if pa.types.is_string(f.type)],
-        column_encoding=encodings or None,
-    )
-    data = buffer.getvalue()
-    atomic_write(url, data)
-    return data
-
-
-def _encodings(schema: pa.Schema) -> dict[str, str]:
-    """Encodings that pandas, DuckDB and polars all read and that pack well."""
-    by_type = {
-        pa.float32(): "BYTE_STREAM_SPLIT",
-        pa.float64(): "BYTE_STREAM_SPLIT",
-        pa.int32(): "DELTA_BINARY_PACKED",
-        pa.int64(): "DELTA_BINARY_PACKED",
-    }
-    encodings = {}
-    for field in schema:
-        nested = pa.types.is_list(field.type)
-        inner = field.type.value_type if nested else field.type
-        if inner in by_type:
-            encodings[f"{field.name}.list.element" if nested else field.name] = by_type[inner]
-    return encodings
-
-
-def _is_local(fs: fsspec.AbstractFileSystem) -> bool:
-    return "file" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
-
-
-def sha256(data: bytes) -> str:
-    """Hex digest, as stored in commit records."""
-    return hashlib.sha256(data).hexdigest()
+SCHEMA_VERSION = 2
+RECORDS_AT_ONCE = 1000  # commit records read in one go
 
 
 @dataclass(frozen=True)
@@ -113,31 +38,38 @@ class Run:
         """The URL of something inside the folder."""
         return "/".join((self.url.rstrip("/"), *parts))
 
+    def _place(self, *parts: str) -> tuple[fsspec.AbstractFileSystem, str]:
+        """The file system and the path in it; what it remembers of listings is forgotten."""
+        fs, path = fsspec.core.url_to_fs(self.at(*parts) if parts else self.url)
+        fs.invalidate_cache()
+        return fs, path
+
     def exists(self, *parts: str) -> bool:
         """Is there such a file?"""
-        fs, path = fsspec.core.url_to_fs(self.at(*parts))
+        fs, path = self._place(*parts)
         return bool(fs.exists(path))
 
     def read(self, *parts: str) -> bytes:
         """The bytes of a file in the folder."""
-        fs, path = fsspec.core.url_to_fs(self.at(*parts))
+        fs, path = self._place(*parts)
         data: bytes = fs.cat_file(path)
         return data
 
     def delete(self, *parts: str) -> None:
         """Remove a file if it is there."""
-        fs, path = fsspec.core.url_to_fs(self.at(*parts))
-        if fs.exists(path):
+        fs, path = self._place(*parts)
+        with contextlib.suppress(FileNotFoundError):
             fs.rm_file(path)
 
-    def names(self, folder: str, suffix: str) -> list[str]:
-        """Sorted base names in `folder` that end in `suffix`; partial writes are left out."""
-        fs, path = fsspec.core.url_to_fs(self.at(folder))
-        fs.invalidate_cache()
-        if not fs.exists(path):
+    def names(self, folder: str, suffix: str = "") -> list[str]:
+        """Sorted base names of the files in `folder` that end in `suffix`."""
+        fs, path = self._place(folder)
+        try:
+            found = fs.ls(path, detail=False)
+        except FileNotFoundError:
             return []
-        found = (os.path.basename(name) for name in fs.ls(path, detail=False))
-        return sorted(name for name in found if name.endswith(suffix))
+        bases = (os.path.basename(name.rstrip("/")) for name in found)
+        return sorted(name for name in bases if name.endswith(suffix))
 
     @property
     def info(self) -> dict[str, Any]:
@@ -153,12 +85,21 @@ class Run:
 
     def records(self) -> list[dict[str, Any]]:
         """All commit records, sorted by shard id; UsageError where nothing is committed."""
-        names = self.names("shards", ".json")
-        if not names:
+        found = list(self.each_record())
+        if not found:
             raise UsageError(f"{self.url} holds no finished shard yet; run nhd extract first")
-        fs, path = fsspec.core.url_to_fs(self.at("shards"))
-        found = fs.cat([f"{path}/{name}" for name in names])
-        return [json.loads(data) for _, data in sorted(found.items())]
+        return found
+
+    def each_record(self) -> Iterator[dict[str, Any]]:
+        """The commit records in order of shard id, possibly none."""
+        names = self.names("shards", ".json")
+        fs, path = self._place("shards")
+        for start in range(0, len(names), RECORDS_AT_ONCE):
+            paths = [f"{path}/{name}" for name in names[start : start + RECORDS_AT_ONCE]]
+            # A list of one path, too, must come back as a dict.
+            found = {p: fs.cat_file(p) for p in paths} if len(paths) == 1 else fs.cat(paths)
+            for _, data in sorted(found.items()):
+                yield json.loads(data)
 
     def images(self, columns: list[str] | None = None) -> pa.Table:
         """The image rows of all committed shards, in shard order (all columns by default)."""
@@ -188,14 +129,6 @@ class Run:
         text["buckets"] = json.dumps(moments.bucket_names())
         atomic_write(self.at(name), save_tensors(tensors, metadata=text))
 
-    def roll_forward(self) -> None:
-        """Write the commit records of every moments file that was finished but not yet recorded."""
-        done = self.done()
-        for name in self.names("moments", ".safetensors"):
-            for record in moments_header(self.read("moments", name))["records"]:
-                if record["shard"] not in done:
-                    write_json(self.at("shards", f"{record['shard']}.json"), record)
-
     def moments(self) -> Moments:
         """All committed moments merged; image ids are row numbers of `images()`.
 
@@ -216,7 +149,10 @@ class Run:
             moments = relabel(moments, old, new)
             total = moments if total is None else merge(total, moments)
         if sorted(covered) != sorted(r["shard"] for r in records if r["moments"]):
-            raise UsageError(f"{self.url}: moments and commit records disagree; extract anew")
+            raise UsageError(
+                f"{self.url}: moments and commit records disagree; wait for the run to end, or "
+                "run nhd extract again to mend it"
+            )
         if total is None:
             raise UsageError(f"{self.url} has no usable image: every sample was rejected")
         return total
@@ -225,6 +161,12 @@ class Run:
     def shard_urls(self) -> dict[str, str]:
         """Shard id → the URL it was read from."""
         return {r["shard"]: r["url"] for r in self.records()}
+
+    def header(self, moments: str) -> dict[str, Any]:
+        """The JSON header of a moments file, without its tensors."""
+        fs, path = self._place(moments)
+        length = int.from_bytes(fs.cat_file(path, 0, 8), "little")
+        return moments_header(fs.cat_file(path, 0, 8 + length))
 
 
 def moments_header(data: bytes) -> dict[str, Any]:

@@ -4,14 +4,19 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import TypeVar
 
 from pipelines.io.images import Decoded, Transform, decode
-from pipelines.io.shards import Reject, Sample, samples
+from pipelines.io.rejects import Reject
+from pipelines.io.shards import Sample, samples
 
 T = TypeVar("T")
+Stream = Generator[T, None, None]
+
+AHEAD_BYTES = 256 << 20  # encoded images read but not yet taken, besides the one read last
 
 
 class Clock:
@@ -30,29 +35,43 @@ class Clock:
 
 def batches(
     url: str, transform: Transform, size: int, pool: ThreadPoolExecutor, clock: Clock
-) -> Iterator[list[Decoded | Reject]]:
-    """Decoded samples of a shard in order, `size` at a time; reading runs ahead in a thread."""
+) -> Stream[list[Decoded | Reject]]:
+    """Decoded samples of a shard in order, `size` at a time; reading runs ahead in a thread.
+
+    Once closed, nothing more is read or decoded and the shard is closed, soon after. Raises what
+    reading raises, and MemoryError.
+    """
     grouped = _batched(_decoded(url, transform, pool, 2 * size, clock), size)
-    iterator = prefetch(grouped, depth=2)
-    while True:
-        start = time.perf_counter()
-        batch = next(iterator, None)
-        clock.add("wait", start)
-        if batch is None:
-            return
-        yield batch
+    with closing(prefetch(grouped, depth=2)) as fetched:
+        while True:
+            start = time.perf_counter()
+            batch = next(fetched, None)
+            clock.add("wait", start)
+            if batch is None:
+                return
+            yield batch
 
 
 def _decoded(
     url: str, transform: Transform, pool: ThreadPoolExecutor, ahead: int, clock: Clock
-) -> Iterator[Decoded | Reject]:
-    pending: deque[Future[Decoded | Reject]] = deque()
-    for sample in _timed(samples(url), clock):
-        pending.append(pool.submit(_decode, sample, transform, clock))
-        if len(pending) >= ahead:
-            yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()
+) -> Stream[Decoded | Reject]:
+    pending: deque[tuple[Future[Decoded | Reject], int]] = deque()
+    held = 0  # bytes
+    try:
+        with closing(_timed(samples(url), clock)) as read:
+            for sample in read:
+                size = len(sample.image) if isinstance(sample, Sample) else 0
+                pending.append((pool.submit(_decode, sample, transform, clock), size))
+                held += size
+                while pending and (len(pending) >= ahead or held > AHEAD_BYTES):
+                    first, size = pending.popleft()
+                    held -= size
+                    yield first.result()
+        while pending:
+            yield pending.popleft()[0].result()
+    finally:
+        for future, _ in pending:
+            future.cancel()
 
 
 def _decode(sample: Sample | Reject, transform: Transform, clock: Clock) -> Decoded | Reject:
@@ -65,7 +84,7 @@ def _decode(sample: Sample | Reject, transform: Transform, clock: Clock) -> Deco
         clock.add("decode", start)
 
 
-def _timed(items: Iterator[T], clock: Clock) -> Iterator[T]:
+def _timed(items: Iterator[T], clock: Clock) -> Stream[T]:
     while True:
         start = time.perf_counter()
         try:
@@ -77,19 +96,23 @@ def _timed(items: Iterator[T], clock: Clock) -> Iterator[T]:
         yield item
 
 
-def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+def _batched(items: Stream[T], size: int) -> Stream[list[T]]:
     batch: list[T] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
+    with closing(items):
+        for item in items:
+            batch.append(item)
+            if len(batch) == size:
+                yield batch
+                batch = []
     if batch:
         yield batch
 
 
-def prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
-    """Run an iterator in a thread, at most `depth` items ahead; its exceptions come out here."""
+def prefetch(items: Stream[T], depth: int) -> Stream[T]:
+    """Run an iterator in a thread, at most `depth` items ahead; its exceptions come out here.
+
+    Once closed, the thread closes `items` as soon as these have made what they are at, and ends.
+    """
     ready: queue.Queue[tuple[str, T | BaseException | None]] = queue.Queue(maxsize=depth)
     stopped = threading.Event()
 
@@ -102,15 +125,16 @@ def prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
 
     def fill() -> None:
         try:
-            for item in items:
-                offer(("item", item))
-                if stopped.is_set():
-                    return
+            with closing(items):
+                for item in items:
+                    offer(("item", item))
+                    if stopped.is_set():
+                        return
             offer(("end", None))
         except BaseException as error:
             offer(("error", error))
 
-    threading.Thread(target=fill, daemon=True).start()
+    threading.Thread(target=fill, daemon=True, name="prefetch").start()
     try:
         while True:
             kind, value = ready.get()

@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from nhd_ops.shift import delong
 from pipelines.analyse.sides import MEASURES, Side
-from pipelines.io.store import atomic_write
+from pipelines.io.files import atomic_write
 from pipelines.pages.pictures import Example, strips
 
 if TYPE_CHECKING:

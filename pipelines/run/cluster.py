@@ -6,10 +6,19 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
+CURRENT = "/tmp/ray/ray_current_cluster"  # where `ray start` leaves the address of its cluster
+
 
 @contextlib.contextmanager
 def ray_session() -> Iterator[Any]:
-    """The cluster of RAY_ADDRESS or one that runs here already, else a local one for this job."""
+    """The cluster of RAY_ADDRESS or one that runs here already, else a local one for this job.
+
+    A local one listens on loopback only.
+    """
+    if "RAY_ADDRESS" not in os.environ and not os.path.exists(CURRENT):
+        # The one switch (named after systems where it is the default) with which Ray takes the
+        # loopback address for its node, and then binds every port to it. Read on import.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     import ray
 
     if ray.is_initialized():

@@ -1,10 +1,14 @@
 """One run at a time in a run folder: `lock.json`, with a heartbeat that outlives no process.
 
-On a local file system the lock file is created exclusively. Object stores have no such call
-everywhere: there two runs that start within the same second may both get the lock.
+On a local file system the kernel holds the lock (flock) and lets go of it when the process dies,
+however it dies. On object stores the file is created exclusively (a conditional PUT) and counts
+as long as its heartbeat is fresh. A holder that finds somebody else's name in the file stops
+before it commits anything more.
 """
 
 import contextlib
+import errno
+import fcntl
 import json
 import os
 import socket
@@ -15,88 +19,229 @@ from typing import Any
 
 import fsspec
 
-from pipelines.errors import Locked
-from pipelines.io.store import Run, write_json
+from pipelines.errors import JobError, Locked, Unwritable, UsageError
+from pipelines.io.files import is_local, reason, write_json
+from pipelines.io.store import Run
+from pipelines.io.urls import without_secrets
 
 HEARTBEAT = 20.0  # seconds between signs of life
-STALE = 120.0  # seconds of silence after which a holder on another host is taken for dead
+STALE = 120.0  # seconds of silence after which a holder that cannot be asked is taken for dead
+NAME = "lock.json"
+NO_FLOCK = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+
+
+class Held:
+    """A held lock."""
+
+    def __init__(self, run: Run, mine: dict[str, Any], file: int | None) -> None:
+        self.run, self.mine, self.file = run, mine, file
+        self.heard = time.monotonic()
+        self.lost = False
+
+    def check(self) -> None:
+        """Raise Locked if the lock went to somebody else; looks again after a silence."""
+        if time.monotonic() - self.heard > STALE / 2:
+            self.beat()
+        if self.lost:
+            raise Locked(
+                f"another run took over {self.run.url} while this one was silent; this one stops "
+                "and what it committed stays"
+            )
+
+    def beat(self) -> None:
+        """Say that this process lives, unless the lock is no longer its own."""
+        holder = _read(self.run)
+        if holder is not None and _name(holder) != _name(self.mine):
+            self.lost = True
+            return
+        now = self.mine | {"beat": time.time()}
+        if self.file is None:
+            write_json(self.run.at(NAME), now)
+        else:
+            _write(self.file, now)
+        self.heard = time.monotonic()
+
+    def release(self) -> None:
+        """Let go."""
+        if not self.lost:
+            with contextlib.suppress(Exception):  # left behind, it is one of a dead process
+                self.run.delete(NAME)
+        if self.file is not None:
+            os.close(self.file)
 
 
 @contextlib.contextmanager
-def held(run: Run, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold the folder's lock; Locked if another live run has it, with who and since when."""
-    mine = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
-    _acquire(run, mine, say)
+def held(run: Run, say: Callable[[str], None]) -> Iterator[Held]:
+    """Hold the folder's lock.
+
+    Raises Locked if another live run has it, with who; UsageError where the folder cannot be
+    written at all.
+    """
+    mine = {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "started": _started(os.getpid()),
+        "since": time.time(),
+    }
+    lock = Held(run, mine, _acquire(run, mine, say))
     stop = threading.Event()
-    beat = threading.Thread(target=_beat, args=(run, mine, stop), daemon=True)
-    beat.start()
+    thread = threading.Thread(target=_beat, args=(lock, stop), daemon=True)
+    thread.start()
     try:
-        yield
+        yield lock
     finally:
         stop.set()
-        beat.join()
-        run.delete("lock.json")
+        thread.join()
+        lock.release()
 
 
-def _acquire(run: Run, mine: dict[str, Any], say: Callable[[str], None]) -> None:
+def holder(run: Run) -> dict[str, Any] | None:
+    """Who works in the folder now, if anyone lives that does."""
+    found = _read(run)
+    return found if found is not None and _alive(found) else None
+
+
+def _beat(lock: Held, stop: threading.Event) -> None:
+    while not stop.wait(HEARTBEAT):
+        with contextlib.suppress(Exception):  # it is tried again, and silence has its own end
+            lock.beat()
+
+
+def _acquire(run: Run, mine: dict[str, Any], say: Callable[[str], None]) -> int | None:
+    """Take the lock; return the open file that holds it, or None on an object store."""
+    fs, path = fsspec.core.url_to_fs(run.at(NAME))
+    try:
+        if is_local(fs):
+            return _take_file(run, path, mine, say)
+        _take_object(run, mine, say)
+    except (JobError, MemoryError):
+        raise
+    except Exception as error:  # botocore's and aiohttp's errors are no OSError
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise Unwritable(f"{run.url} is full; make room and run again") from error
+        place = without_secrets(run.url)
+        raise UsageError(f"{place} cannot be written: {reason(error)}") from error
+    return None
+
+
+def _take_file(run: Run, path: str, mine: dict[str, Any], say: Callable[[str], None]) -> int | None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _same(file, path):
+                _sign(run, file, mine, say)
+                return file
+            os.close(file)  # its last holder removed it before we had it
+        except BaseException as error:
+            os.close(file)
+            if isinstance(error, BlockingIOError):
+                raise _locked(run, _read(run)) from None
+            if isinstance(error, OSError) and error.errno in NO_FLOCK:
+                _take_object(run, mine, say)
+                return None
+            if isinstance(error, OSError):
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+            raise
+
+
+def _sign(run: Run, file: int, mine: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Write our name over that of the last holder."""
+    before = _parse(os.pread(file, 4096, 0))
+    if before is not None and before["host"] != mine["host"] and _fresh(before):
+        raise _locked(run, before)
+    if before is not None:
+        _say_taken(before, say)
+    _write(file, mine | {"beat": time.time()})
+
+
+def _same(file: int, path: str) -> bool:
+    try:
+        return os.fstat(file).st_ino == os.stat(path).st_ino
+    except FileNotFoundError:
+        return False
+
+
+def _write(file: int, value: dict[str, Any]) -> None:
+    """In place, in one call, since a new file would not be locked."""
+    os.pwrite(file, json.dumps(value).ljust(512).encode(), 0)
+
+
+def _take_object(run: Run, mine: dict[str, Any], say: Callable[[str], None]) -> None:
     if _create(run, mine):
         return
-    holder = _read(run)
-    if holder is not None and _alive(holder):
-        raise Locked(
-            f"{run.url} is being written by process {holder['pid']} on {holder['host']}; "
-            "wait for it, or stop it, and run again"
-        )
-    if holder is not None:
-        say(f"taking over the lock of process {holder['pid']} on {holder['host']}, which is gone")
-    run.delete("lock.json")
+    before = _read(run)
+    if before is not None and _alive(before):
+        raise _locked(run, before)
+    if before is not None:
+        _say_taken(before, say)
+    run.delete(NAME)
     if not _create(run, mine):
-        raise Locked(f"another run took the lock of {run.url} at this moment; run again")
+        raise _locked(run, _read(run))
 
 
 def _create(run: Run, mine: dict[str, Any]) -> bool:
-    url = run.at("lock.json")
-    fs, path = fsspec.core.url_to_fs(url)
-    if "file" in fs.protocol:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        try:
-            with open(path, "x") as file:
-                json.dump(mine | {"beat": time.time()}, file)
-        except FileExistsError:
-            return False
-        return True
-    if fs.exists(path):
-        return False
-    write_json(url, mine | {"beat": time.time()})
+    fs, path = fsspec.core.url_to_fs(run.at(NAME))
+    data = json.dumps(mine | {"beat": time.time()}).encode()
+    try:
+        fs.pipe_file(path, data, mode="create")
+    except FileExistsError:
+        there = _read(run)  # perhaps our own, if the first answer was lost
+        return there is not None and _name(there) == _name(mine)
     return True
 
 
 def _read(run: Run) -> dict[str, Any] | None:
     try:
-        holder: dict[str, Any] = json.loads(run.read("lock.json"))
-    except (FileNotFoundError, ValueError):
+        return _parse(run.read(NAME))
+    except FileNotFoundError:
         return None
-    return holder
 
 
-def _alive(holder: dict[str, Any]) -> bool:
-    if holder["host"] == socket.gethostname():
-        return os.path.exists(f"/proc/{holder['pid']}") or _signals(holder["pid"])
+def _parse(data: bytes) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads(data)
+    except ValueError:
+        return None
+    return found
+
+
+def _name(holder: dict[str, Any]) -> tuple[Any, ...]:
+    return holder["host"], holder["pid"], holder["since"]
+
+
+def _fresh(holder: dict[str, Any]) -> bool:
     silent: float = time.time() - holder["beat"]
     return silent < STALE
 
 
-def _signals(pid: int) -> bool:
+def _alive(holder: dict[str, Any]) -> bool:
+    if holder["host"] != socket.gethostname():
+        return _fresh(holder)
+    return _started(holder["pid"]) == holder["started"]
+
+
+def _started(pid: int) -> str | None:
+    """When a process of this host started, in ticks since boot; pids are used again, this is not.
+
+    None if there is no such process.
+    """
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[19]
+    except FileNotFoundError:
+        return None
 
 
-def _beat(run: Run, mine: dict[str, Any], stop: threading.Event) -> None:
-    while not stop.wait(HEARTBEAT):
-        with contextlib.suppress(OSError):
-            write_json(run.at("lock.json"), mine | {"beat": time.time()})
+def _locked(run: Run, by: dict[str, Any] | None) -> Locked:
+    who = f"process {by['pid']} on {by['host']}" if by else "another process"
+    return Locked(
+        f"{run.url} is being written by {who}; wait for it, or stop it, and run the same command "
+        "again"
+    )
+
+
+def _say_taken(before: dict[str, Any], say: Callable[[str], None]) -> None:
+    say(f"taking over the lock of process {before['pid']} on {before['host']}, which is gone")

@@ -15,6 +15,7 @@ class Progress:
 
     def __init__(self, shards: int) -> None:
         self.shards = shards
+        self.told: set[str] = set()
         self.start = self.last = time.monotonic()
         terminal = sys.stderr.isatty()
         self.bar = tqdm(total=shards, unit="shard", disable=not terminal, leave=False)
@@ -22,6 +23,9 @@ class Progress:
 
     def update(self, done: int, failed: int, workers: list[dict[str, Any]]) -> None:
         """Show the totals, if it is time."""
+        for note in {n for worker in workers for n in worker["notes"]} - self.told:
+            self.told.add(note)
+            self.say(note)
         now = time.monotonic()
         text = line(done, self.shards, failed, workers, now - self.start)
         if self.terminal:
@@ -30,6 +34,10 @@ class Progress:
         elif now - self.last >= LINE_EVERY:
             self.last = now
             print(text, file=sys.stderr, flush=True)
+
+    def say(self, text: str) -> None:
+        """Print a line of its own."""
+        tqdm.write(text, file=sys.stderr)
 
     def close(self) -> None:
         """Remove the bar."""

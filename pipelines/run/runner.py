@@ -1,28 +1,51 @@
 """`run(pool, items)`: lease items to workers; retry, split and quarantine what fails.
 
-A pool takes one item per free worker and reports outcomes; that is the whole contract, and both
-pools of `pipelines.run.pools` pass the same tests.
+A pool takes one item per free worker and reports outcomes; that is the whole contract, and
+`InProcess` and `RayActors` pass the same tests. An item is settled exactly once: its result is
+handed to `keep`, or it ends in `Summary.failed`. What a worker does twice must do no harm.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pipelines.errors import JobError
 
-ATTEMPTS = 3
+ATTEMPTS = 3  # times that an item may fail by itself
+DEATHS = 5  # workers that may die with an item before it is held to be the cause
 TICK = 0.5  # seconds between looks at the workers' progress
+PAUSE = 0.5  # seconds before the first retry; doubles with each
+
+
+class WorkerDied(Exception):
+    """The worker ended, or was ended, with a lease in its hands; `node` is where it ran."""
+
+    def __init__(self, text: str, node: str | None = None) -> None:
+        super().__init__(text)
+        self.node = node
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a worker returns: its result, and the parts of the item that failed, with the error."""
+
+    value: Any
+    failed: tuple[tuple[Any, Exception], ...] = ()
 
 
 class Worker(Protocol):
     """What a pool holds: built by a factory in its own process."""
 
-    def work(self, item: Any) -> Any:
+    def describe(self) -> Any:
+        """What only a built worker can tell."""
+
+    def work(self, item: Any) -> Done:
         """Do one item."""
 
     def progress(self) -> dict[str, Any]:
-        """Running totals."""
+        """Running totals; they change while work goes on."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +53,7 @@ class Outcome:
     """What became of one leased item."""
 
     item: Any
-    result: Any = None
+    done: Done | None = None
     error: Exception | None = None
 
 
@@ -40,7 +63,7 @@ class Pool(Protocol):
     size: int
 
     def describe(self) -> Any:
-        """Build a worker and return its `describe()`; raises what building it raises."""
+        """`describe()` of the first worker that is built; raises what building it raises."""
 
     def free(self) -> int:
         """How many items can be submitted now."""
@@ -54,54 +77,103 @@ class Pool(Protocol):
     def progress(self) -> list[dict[str, Any]]:
         """Each worker's totals, as last heard."""
 
+    def gone(self, node: str | None) -> bool:
+        """Has this node gone away?"""
+
     def close(self) -> None:
         """Let the workers go."""
 
 
 @dataclass
 class Summary:
-    """The end of a run: results in order of completion, and (item, last error) of the failed."""
+    """How a run stands: items settled, leases given again and why, (item, error) of the failed."""
 
-    results: list[Any] = field(default_factory=list)
+    done: int = 0
+    retried: int = 0
+    died: int = 0
     failed: list[tuple[Any, Exception]] = field(default_factory=list)
+
+
+@dataclass
+class _Queue:
+    """Items that wait for a lease, some of them not before a moment."""
+
+    items: deque[tuple[float, Any]]
+
+    def put(self, item: Any, delay: float = 0.0) -> None:
+        self.items.append((time.monotonic() + delay, item))
+
+    def take(self) -> Any | None:
+        """The first item whose moment has come."""
+        now = time.monotonic()
+        for index, (moment, item) in enumerate(self.items):
+            if moment <= now:
+                del self.items[index]
+                return item
+        return None
 
 
 def run(
     pool: Pool,
-    items: Iterable[Any],
+    items: Iterable[Hashable],
+    keep: Callable[[Any], None],
     split: Callable[[Any], list[Any]] = lambda item: [item],
     on_tick: Callable[[Summary, list[dict[str, Any]]], None] = lambda summary, progress: None,
-    attempts: int = ATTEMPTS,
+    say: Callable[[str], None] = print,
 ) -> Summary:
-    """Do every item, each at most `attempts` times; a failed one that splits goes on in parts.
+    """Settle every item; `keep` is called with each result, here, in order of completion.
 
-    JobError from a worker ends the run at once: it is about the whole job. Any other error is
-    the item's own; after the last attempt the item is in `Summary.failed` and the rest goes on.
+    An item (or part of one) that fails is tried ATTEMPTS times. One whose worker dies is split
+    where it can be, so that a deadly part is found by halving; what cannot be split is given up
+    after DEATHS. A node that goes away counts for nothing. JobError from a worker or from `keep`
+    ends the run at once: it is about the whole job.
     """
-    waiting: deque[tuple[Any, int]] = deque((item, 1) for item in items)
-    tries: dict[int, int] = {}
+    queue = _Queue(deque((0.0, item) for item in items))
+    tries: Counter[Any] = Counter()
+    deaths: dict[Any, list[WorkerDied]] = defaultdict(list)
     leased = 0
     summary = Summary()
-    while waiting or leased:
-        while waiting and pool.free():
-            item, attempt = waiting.popleft()
-            tries[id(item)] = attempt
+
+    def failed(item: Any, error: Exception) -> None:
+        tries[item] += 1
+        parts = split(item)
+        if tries[item] >= ATTEMPTS and len(parts) == 1:
+            summary.failed.append((item, error))
+            return
+        summary.retried += 1
+        for part in parts:
+            queue.put(part, PAUSE * 2 ** (tries[item] - 1))
+
+    def died(item: Any, error: WorkerDied) -> None:
+        summary.died += 1
+        deaths[item].append(error)
+        parts = split(item)
+        # A node's end is noticed later than its workers': look only when it matters.
+        if len(parts) == 1 and len(deaths[item]) >= DEATHS:
+            deaths[item] = [death for death in deaths[item] if not pool.gone(death.node)]
+            if len(deaths[item]) >= DEATHS:
+                summary.failed.append((item, WorkerDied(f"{DEATHS} workers died with it")))
+                return
+        say(f"{error}; what it worked on is leased again")
+        for part in parts:
+            queue.put(part)
+
+    while queue.items or leased:
+        while pool.free() and (item := queue.take()) is not None:
             pool.submit(item)
             leased += 1
         for outcome in pool.wait(TICK):
             leased -= 1
-            attempt = tries.pop(id(outcome.item))
-            if outcome.error is None:
-                summary.results.append(outcome.result)
-                continue
-            if isinstance(outcome.error, JobError):
+            if outcome.done is not None:
+                keep(outcome.done.value)
+                summary.done += 1
+                for part, error in outcome.done.failed:
+                    failed(part, error)
+            elif isinstance(outcome.error, JobError):
                 raise outcome.error
-            parts = split(outcome.item)
-            if len(parts) > 1:
-                waiting.extend((part, 1) for part in parts)
-            elif attempt < attempts:
-                waiting.append((outcome.item, attempt + 1))
-            else:
-                summary.failed.append((outcome.item, outcome.error))
+            elif isinstance(outcome.error, WorkerDied):
+                died(outcome.item, outcome.error)
+            elif outcome.error is not None:
+                failed(outcome.item, outcome.error)
         on_tick(summary, pool.progress())
     return summary

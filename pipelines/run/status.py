@@ -4,16 +4,19 @@ import json
 from collections import Counter
 from typing import Any
 
+from pipelines.io import commit
 from pipelines.io.shards import shard_id
 from pipelines.io.store import Run
+from pipelines.run import lock
 
 PHASES = ("read", "decode", "forward", "write")
 
 
-def status(url: str) -> dict[str, Any]:
+def status(url: str, check: bool = False) -> dict[str, Any]:
     """Shards done, failed and waiting; images; rejects by reason; time by phase; the lock.
 
-    Raises UsageError if the folder is not a run.
+    With `check`, every file is read again: `problems` has a sentence for each that is not what
+    the commit records say. Raises UsageError if the folder is not a run.
     """
     run = Run(url)
     info = run.info
@@ -28,7 +31,7 @@ def status(url: str) -> dict[str, Any]:
         "run": url,
         "model": info["model"],
         "complete": set(wanted) <= done,
-        "running": run.exists("lock.json"),
+        "running": lock.holder(run) is not None,
         "shards": {
             "all": len(wanted),
             "done": len(set(wanted) & done),
@@ -38,6 +41,7 @@ def status(url: str) -> dict[str, Any]:
         **{name: sum(r[name] for r in records) for name in ("read", "written", "rejected")},
         "reasons": dict(reasons.most_common()),
         "seconds": {p: round(sum(r["seconds"][p] for r in records), 1) for p in PHASES},
+        **({"problems": list(commit.check(run))} if check else {}),
     }
 
 
@@ -53,6 +57,8 @@ def lines(found: dict[str, Any]) -> list[str]:
     text += [f"  failed {why['url']}: {why['error']}" for why in shards["failed"]]
     spent = ", ".join(f"{phase} {value} s" for phase, value in found["seconds"].items())
     text.append(f"time of the workers: {spent}")
+    if "problems" in found:
+        text += found["problems"] or ["every file is what the commit records say"]
     if not found["complete"] and not found["running"]:
         text.append("run the same nhd extract command again to do the rest")
     return text

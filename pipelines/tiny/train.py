@@ -21,7 +21,7 @@ from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.model import CLIP
 from safetensors.torch import save as save_tensors
 
-from pipelines.io.store import atomic_write
+from pipelines.io.files import atomic_write
 from pipelines.tiny import captions, drawing, model, scenes
 from pipelines.tiny.accuracy import held_out_accuracy
 

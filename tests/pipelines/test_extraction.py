@@ -1,7 +1,6 @@
 """Extraction: rows plus rejects are the input, moments are those of the rows, work resumes."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -18,14 +17,14 @@ from PIL import Image
 
 from nhd_ops import attention_pool, extremes
 from nhd_ops.moments import Moments, to_tensors
-from pipelines.errors import Incomplete, Locked, UsageError
-from pipelines.extract.job import extract, group_size
+from pipelines.errors import Incomplete, UsageError
+from pipelines.extract.job import extract
+from pipelines.extract.work import group_size
 from pipelines.io import shards
 from pipelines.io.images import decode
 from pipelines.io.listing import expand
 from pipelines.io.store import Run
 from pipelines.models import load_model
-from pipelines.run import lock
 from pipelines.tiny.dataset import write_scenes
 from tests.conftest import plan
 
@@ -137,17 +136,6 @@ def test_running_again_does_nothing_and_new_shards_extend(scenes: str, tmp_path:
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
 
 
-def test_a_finished_group_without_records_is_rolled_forward(scenes: str, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    extract(plan(scenes, out))
-    rows = {p: p.stat().st_mtime_ns for p in out.rglob("*.parquet")}
-    for record in (out / "shards").iterdir():
-        record.unlink()
-    extract(plan(scenes, out))
-    assert len(frame(str(out))) == 90
-    assert rows == {p: p.stat().st_mtime_ns for p in out.rglob("*.parquet")}
-
-
 def test_a_killed_run_resumes_to_the_same_result(
     dense_run: str, scenes: str, tmp_path: Path
 ) -> None:
@@ -253,21 +241,6 @@ def test_a_folder_of_another_configuration_is_refused(scenes: str, tmp_path: Pat
         extract(plan(first, tmp_path / "run", top_pairs=8))
 
 
-def test_a_living_lock_is_respected_and_a_dead_one_taken_over(
-    scenes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    asked = plan(expand(scenes)[2], tmp_path / "run")
-    with lock.held(Run(asked.out), print), pytest.raises(Locked, match=str(os.getpid())):
-        extract(asked)
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    holder = {"pid": gone.pid, "host": os.uname().nodename, "since": 0, "beat": 0}
-    (tmp_path / "run").mkdir(exist_ok=True)
-    (tmp_path / "run" / "lock.json").write_text(json.dumps(holder))
-    extract(asked)
-    assert "taking over the lock" in capsys.readouterr().out
-
-
 def test_memory_url_as_output(scenes: str) -> None:
     out = "memory://runs/first"
     extract(plan(expand(scenes)[2], out))
@@ -292,9 +265,7 @@ def test_groups_keep_moments_small_and_work_shared() -> None:
 def test_groups_of_several_shards_commit_together(
     dense_run: str, scenes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipelines.extract import job as extraction
-
-    monkeypatch.setattr(extraction, "group_size", lambda *_: 3)
+    monkeypatch.setattr("pipelines.extract.work.group_size", lambda *_: 3)
     extract(plan(scenes, tmp_path / "run", bucket="source"))
     assert len(Run(str(tmp_path / "run")).names("moments", ".safetensors")) == 1
     same_moments(Run(dense_run).moments(), Run(str(tmp_path / "run")).moments(), 1e-5)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.errors import UsageError
-from pipelines.io.store import Run, atomic_write
+from pipelines.io.store import Run
 
 
 def test_pandas_duckdb_and_polars_read_the_same(dense_run: str) -> None:
@@ -37,21 +37,6 @@ def test_every_file_says_where_it_comes_from(dense_run: str) -> None:
         stored = json.loads(pq.read_schema(path).metadata[b"nhd"])
         assert stored == info
         assert len(stored["weights_sha256"]) == 64
-
-
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url = str(tmp_path / "file")
-    atomic_write(url, b"old")
-
-    def broken(*_: object) -> None:
-        raise OSError("disk full")
-
-    monkeypatch.setattr("pipelines.io.store.os.replace", broken)
-    with pytest.raises(OSError, match="disk full"):
-        atomic_write(url, b"new")
-    assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"old"]
 
 
 def test_uncommitted_files_are_never_read(dense_run: str, tmp_path: Path) -> None:

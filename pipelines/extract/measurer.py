@@ -1,0 +1,180 @@
+"""Decoded images in; rows, moments and rejects out, on as many at a time as memory holds."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from nhd_ops import concepts, moments
+from pipelines.errors import Incomplete, UsageError
+from pipelines.extract.decomposer import Decomposer
+from pipelines.extract.settings import Settings
+from pipelines.io import rows
+from pipelines.io.images import Decoded
+from pipelines.io.rejects import Reject
+
+BUCKETS = 256
+
+
+class Measured(NamedTuple):
+    """What came of some images; no rows and no moments where the model gave no finite output."""
+
+    rows: rows.Batch | None
+    moments: moments.Moments | None
+    rejects: list[Reject]
+
+
+class Measurer:
+    """A decomposer with what the job asks of each image."""
+
+    def __init__(self, decomposer: Decomposer, settings: Settings) -> None:
+        self.decomposer, self.settings = decomposer, settings
+        self.dense = settings.keep == "dense"
+        self.fits = settings.batch_size
+        self.notes: list[str] = []
+        self.buckets: set[str] = set()
+
+    def measure(self, items: list[Decoded | Reject], first_id: int) -> Iterator[Measured]:
+        """Measure a batch; the images that become rows are numbered from `first_id`.
+
+        Batches are halved when memory runs out, and kept small from then on. Raises Incomplete if
+        one image is too much.
+        """
+        good, bad = self._admit(items)
+        yield Measured(None, None, bad)
+        waiting = [good] if good else []
+        while waiting:
+            part = waiting.pop(0)
+            if len(part) > self.fits:
+                waiting[:0] = [part[: self.fits], part[self.fits :]]
+                continue
+            found = self._attempt(part, first_id)
+            if found is None:
+                self._shrink(len(part))
+                waiting.insert(0, part)
+                continue
+            first_id += len(found.rows.samples) if found.rows is not None else 0
+            yield found
+
+    def _attempt(self, items: list[Decoded], first_id: int) -> Measured | None:
+        """None if memory ran out; by then nothing refers to what was computed."""
+        try:
+            return self._batch(items, first_id)
+        except (RuntimeError, MemoryError) as error:
+            if not _out_of_memory(error):
+                raise
+            return None
+
+    def _shrink(self, size: int) -> None:
+        if size == 1:
+            raise Incomplete(
+                f"one image does not fit into the memory of {self.settings.device}; take a smaller "
+                "model, --dtype bfloat16 or a larger device, and run the same command again"
+            )
+        self.fits = size // 2
+        self.notes.append(f"memory ran out: batches are now of {self.fits} images")
+        if self.settings.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+
+    def _admit(self, items: list[Decoded | Reject]) -> tuple[list[Decoded], list[Reject]]:
+        """Set aside what cannot go on: rejects so far, and samples without a usable label."""
+        good: list[Decoded] = []
+        bad: list[Reject] = []
+        for item in items:
+            if isinstance(item, Reject):
+                bad.append(item)
+            elif problem := _label_problem(item, self.settings.labels):
+                bad.append(problem)
+            else:
+                good.append(item)
+        return good, bad
+
+    def _batch(self, items: list[Decoded], first_id: int) -> Measured:
+        pixels = torch.stack([item.pixels for item in items]).to(self.settings.device)
+        with torch.inference_mode():
+            coefficients, embedding = self.decomposer.forward(pixels)
+            finite = coefficients.flatten(1).isfinite().all(1) & embedding.isfinite().all(1)
+            lost = [
+                Reject(item.sample.key, "not_finite", "the model's output is not finite")
+                for item, ok in zip(items, finite.tolist(), strict=True)
+                if not ok
+            ]
+            kept = [item for item, ok in zip(items, finite.tolist(), strict=True) if ok]
+            if not kept:
+                return Measured(None, None, lost)
+            coefficients, embedding = coefficients[finite], embedding[finite]
+            measures = self.decomposer.measures(coefficients, embedding)
+            part = self._moments(coefficients, kept, measures.similarity, first_id)
+            found = self._rows(kept, coefficients, embedding, measures)
+            return Measured(found, part, lost)
+
+    def _moments(
+        self, coefficients: Tensor, kept: list[Decoded], similarity: Tensor, first_id: int
+    ) -> moments.Moments:
+        fields = [item.sample.fields for item in kept]
+        labels = torch.tensor([[bool(f[name]) for name in self.settings.labels] for f in fields])
+        ids = torch.arange(first_id, first_id + len(kept), device=coefficients.device)
+        return moments.moments_of(
+            coefficients,
+            self.decomposer.geometry,
+            ids,
+            similarity=similarity,
+            labels=labels.to(coefficients.device).view(len(kept), -1),
+            buckets=self._buckets(fields),
+        )
+
+    def _buckets(self, fields: list[dict[str, Any]]) -> list[str] | None:
+        """Each image's bucket, named after the value in its row; "None" where it has none.
+
+        Raises UsageError for more buckets than there should be moments of.
+        """
+        name = self.settings.bucket
+        if name is None:
+            return None
+        kind = self.settings.columns[name]
+        found = [str(rows.fit_type(f.get(name), kind)) for f in fields]
+        self.buckets.update(found)
+        if len(self.buckets) > BUCKETS:
+            raise UsageError(
+                f"the field '{name}' has over {BUCKETS} values; --buckets keeps moments for each "
+                "of them, choose a field with fewer"
+            )
+        return found
+
+    def _rows(
+        self, kept: list[Decoded], coefficients: Tensor, embedding: Tensor, measures: Any
+    ) -> rows.Batch:
+        signed = coefficients * self.decomposer.geometry.norms  # [B,H,C]
+        flat = signed.flatten(1)
+        top = min(self.settings.top_pairs, flat.shape[1])
+        norms, pairs = flat.abs().topk(top, dim=1)
+        return rows.Batch(
+            [item.sample for item in kept],
+            [(item.width, item.height) for item in kept],
+            embedding.cpu(),
+            pairs.int().cpu(),
+            flat.gather(1, pairs).half().float().cpu(),
+            flat.abs().sum(1).cpu(),
+            norms.sum(1).cpu(),
+            concepts.Measures(*(value.cpu() for value in measures)),
+            signed.half().float().cpu() if self.dense else None,
+        )
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Torch says so with a class of its own on GPUs, and in words on CPUs."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return "can't allocate memory" in str(error) or "not enough memory" in str(error)
+
+
+def _label_problem(item: Decoded, labels: tuple[str, ...]) -> Reject | None:
+    for name in labels:
+        value = item.sample.fields.get(name)
+        if value is None:
+            return Reject(item.sample.key, "missing_label", f"no field '{name}'")
+        if value not in (0, 1):
+            seen = rows.fit_type(value, "string")
+            return Reject(item.sample.key, "label_not_boolean", f"{name}={seen}")
+    return None

@@ -1,0 +1,139 @@
+"""The driver's part of an extraction: mend the folder, lease the shards, commit what comes back."""
+
+import json
+from typing import Any
+
+from pipelines.errors import Incomplete
+from pipelines.extract.settings import Group
+from pipelines.io import commit, shards
+from pipelines.io.files import write_json
+from pipelines.io.store import Run
+from pipelines.io.urls import redact, without_secrets
+from pipelines.run.lock import Held
+from pipelines.run.progress import Progress
+from pipelines.run.runner import Pool, Summary, run
+
+MOMENTS_PER_IMAGE = 2000  # bytes; groups of shards are made large enough to stay under it
+IMAGES_PER_SHARD = 1000  # assumed when sizing groups
+COUNTS = ("read", "written", "rejected")
+Failed = list[tuple[Group, Exception]]
+
+
+class Work:
+    """A locked run folder and what is known of it; holds nothing per image."""
+
+    def __init__(self, target: Run, held: Held, say: Any) -> None:
+        self.target, self.held, self.say = target, held, say
+        self.records: dict[str, commit.Record] = {}
+        self.failed_before: set[str] = set()
+        self.done: set[str] = set()
+        self.totals = dict.fromkeys(COUNTS, 0)
+
+    def prepare(self, info: dict[str, Any], urls: list[str]) -> None:
+        """Mend the folder and write what this run is about."""
+        before = self.target.exists("input.json")
+        listed = json.loads(self.target.read("input.json")) if before else []
+        listed = list(dict.fromkeys([*listed, *map(without_secrets, urls)]))
+        write_json(self.target.at("run.json"), info | {"shards": len(listed)})
+        write_json(self.target.at("input.json"), listed)
+        self.records = commit.recover(self.target, self.say)
+        self.failed_before = set(self.target.names("failed"))
+
+    def changed(self, sources: dict[str, dict[str, Any] | None], redo: bool) -> list[str]:
+        """The committed shards whose size or version is another now; forgotten if `redo`.
+
+        What was committed with them is forgotten too, since moments cannot be taken apart.
+        """
+        now = {shards.shard_id(url): source for url, source in sources.items()}
+        changed = [
+            shard
+            for shard, record in self.records.items()
+            if now.get(shard) is not None and now[shard] != record["source"]
+        ]
+        names = [self.records[shard]["url"] for shard in changed]
+        if changed and redo:
+            self.say(f"{len(changed)} shards have changed and are done again, first {names[0]}")
+            for moments, members in commit.together(self.records, changed).items():
+                commit.forget(self.target, moments, members)
+                self.records = {s: r for s, r in self.records.items() if s not in members}
+        for record in self.records.values():
+            self._count(record)
+        return [] if redo else names
+
+    def _count(self, record: dict[str, Any]) -> None:
+        self.done.add(record["shard"])
+        for name in COUNTS:
+            self.totals[name] += record[name]
+
+    def run(self, pool: Pool, urls: list[str], units: dict[str, int]) -> Failed:
+        """Do what is not done; return the shards that failed."""
+        ids = sorted({shards.shard_id(url): url for url in urls}.items())
+        waiting = [pair for pair in ids if pair[0] not in self.done]
+        if already := len(ids) - len(waiting):
+            self.say(f"{already} already done")
+        self.records = {}
+        size = group_size(units, len(waiting), pool.size)
+        groups = [Group(tuple(waiting[i : i + size])) for i in range(0, len(waiting), size)]
+        shown = Progress(len(waiting))
+        before, noted = len(self.done), 0
+
+        def tick(summary: Summary, totals: list[dict[str, Any]]) -> None:
+            nonlocal noted
+            self.held.check()
+            for group, error in summary.failed[noted:]:
+                self._note_failure(group, error)
+            noted = len(summary.failed)
+            shown.update(len(self.done) - before, noted, totals)
+
+        try:
+            return run(pool, groups, self._keep, halves, tick, shown.say).failed
+        finally:
+            shown.close()
+
+    def _keep(self, records: list[dict[str, Any]]) -> None:
+        """Commit a group, if the folder is still ours."""
+        self.held.check()
+        commit.commit(self.target, records)
+        for record in records:
+            self._count(record)
+            if (name := f"{record['shard']}.json") in self.failed_before:
+                self.target.delete("failed", name)
+
+    def _note_failure(self, group: Group, error: Exception) -> None:
+        for shard, url in group.shards:
+            why = redact(f"{type(error).__name__}: {error}")
+            found = {"shard": shard, "url": without_secrets(url), "error": why}
+            write_json(self.target.at("failed", f"{shard}.json"), found)
+
+    def close(self, failed: Failed, changed: list[str], asked: int) -> dict[str, int]:
+        """The folder's totals; Incomplete if shards failed or committed ones have changed."""
+        if failed:
+            group, error = failed[0]
+            raise Incomplete(
+                f"{len(failed)} of {asked} shards failed, first "
+                f"{without_secrets(group.shards[0][1])} ({error}); the rest is committed: mend the "
+                "cause and run the same command again, or see nhd status --run "
+                f"{self.target.url}"
+            )
+        if changed:
+            raise Incomplete(
+                f"{len(changed)} committed shards have changed since, first {changed[0]}; their "
+                "rows are those of the old content: run the same command with --redo-changed"
+            )
+        return dict(self.totals)
+
+
+def halves(group: Group) -> list[Group]:
+    """A group in two, so that a shard which kills its workers is found in few steps."""
+    middle = len(group.shards) // 2
+    parts = (group.shards[:middle], group.shards[middle:])
+    return [Group(part) for part in parts if part]
+
+
+def group_size(units: dict[str, int], waiting: int, workers: int) -> int:
+    """Shards per group: enough images that moments stay small on disk, few enough to share out.
+
+    The moments of a group weigh about 1.5 kB per pair, however many images it has.
+    """
+    enough = -(-1500 * units["pairs"] // (MOMENTS_PER_IMAGE * IMAGES_PER_SHARD))
+    return max(1, min(enough, waiting // (4 * workers)))

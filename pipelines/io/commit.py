@@ -1,0 +1,149 @@
+"""How shards are committed to a run folder, and how a folder is mended after anything.
+
+A worker writes the image files of a group of shards, then the group's moments file. Only the
+driver, which holds the lock, writes commit records (`shards/<shard-id>.json`): the first record
+of a group commits the whole group. So a worker that was given up but lives on can write nothing
+that a reader would see, other than the very bytes that any worker would write.
+
+What an interrupted run leaves is mended by the next (`recover`): a group with some of its records
+gets the rest, from the header of its moments file; everything that no record speaks for is removed.
+Removing a group's moments file takes back its commit (`forget`).
+"""
+
+import io
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from safetensors.torch import load as load_tensors
+
+from nhd_ops.moments import from_tensors
+from pipelines.io.files import PARTIAL, sha256, write_json
+from pipelines.io.store import Run, moments_header
+
+FOLDERS = ("images", "rejects", "moments", "shards", "failed")
+Record = dict[str, Any]
+
+
+def commit(run: Run, records: Iterable[Record]) -> None:
+    """Write the commit records of a group; the first one commits them all."""
+    for record in records:
+        write_json(run.at("shards", f"{record['shard']}.json"), record)
+
+
+def forget(run: Run, moments: str | None, shards: Iterable[str]) -> None:
+    """Take back the commit of a group: its moments first, then its shards' records and files."""
+    if moments:
+        run.delete(moments)
+    for shard in shards:
+        run.delete("shards", f"{shard}.json")
+        run.delete("images", f"{shard}.parquet")
+        run.delete("rejects", f"{shard}.parquet")
+
+
+def recover(run: Run, say: Callable[[str], None]) -> dict[str, Record]:
+    """Mend what an interrupted run left, under the lock; return the records by shard id."""
+    for folder in FOLDERS:
+        for name in run.names(folder):
+            if PARTIAL in name:
+                run.delete(folder, name)
+    records = {record["shard"]: record for record in run.each_record()}
+    present = {f"moments/{name}" for name in run.names("moments")}
+    for moments, members in _by_moments(records).items():
+        broken = moments not in present or _torn(members, records, moments)
+        if broken:
+            say(f"{moments} does not match its {len(members)} records: they are done again")
+            forget(run, moments, [m["shard"] for m in members])
+            records = {s: r for s, r in records.items() if r["moments"] != moments}
+        else:
+            records |= _completed(run, moments, members, records)
+    _sweep(run, records)
+    return records
+
+
+def _by_moments(records: dict[str, Record]) -> dict[str, list[Record]]:
+    groups: dict[str, list[Record]] = defaultdict(list)
+    for record in records.values():
+        if record["moments"]:
+            groups[record["moments"]].append(record)
+    return dict(groups)
+
+
+def _torn(members: list[Record], records: dict[str, Record], moments: str) -> bool:
+    """Was a shard of the group committed again, with another group?"""
+    return any(
+        shard in records and records[shard]["moments"] != moments for shard in members[0]["group"]
+    )
+
+
+def _completed(
+    run: Run, moments: str, members: list[Record], records: dict[str, Record]
+) -> dict[str, Record]:
+    """Write the records that the group still lacks; return them."""
+    if all(shard in records for shard in members[0]["group"]):
+        return {}
+    lacking = [r for r in run.header(moments)["records"] if r["shard"] not in records]
+    commit(run, lacking)
+    return {record["shard"]: record for record in lacking}
+
+
+def _sweep(run: Run, records: dict[str, Record]) -> None:
+    """Remove files that no record speaks for, so that patterns such as images/* are exact."""
+    kept = {path["path"] for record in records.values() for path in record["files"].values()}
+    kept |= {record["moments"] for record in records.values()}
+    for folder in ("images", "rejects", "moments"):
+        for name in run.names(folder):
+            if f"{folder}/{name}" not in kept:
+                run.delete(folder, name)
+
+
+def check(run: Run) -> Iterator[str]:
+    """Read everything again; yield a sentence for each disagreement of records and files.
+
+    Rows and rejects are counted, their checksums and keys compared, and the moments' image
+    counts added up.
+    """
+    records = list(run.each_record())
+    for record in records:
+        yield from _check_files(run, record)
+    for moments, members in _by_moments({r["shard"]: r for r in records}).items():
+        data = run.read(moments)
+        header = moments_header(data)
+        count = from_tensors(load_tensors(data), header["buckets"]).count
+        if sorted(m["shard"] for m in members) != sorted(members[0]["group"]):
+            yield f"{moments}: not all of its shards have records"
+        if count != sum(m["written"] for m in members):
+            yield f"{moments}: holds {count} images, its records say otherwise"
+
+
+def _check_files(run: Run, record: Record) -> Iterator[str]:
+    shard = record["shard"]
+    if record["read"] != record["written"] + record["rejected"]:
+        yield f"shard {shard}: read is not written plus rejected"
+    for kind, counted in (("images", "written"), ("rejects", "rejected")):
+        file = record["files"].get(kind)
+        if file is None:
+            if record[counted]:
+                yield f"shard {shard}: has no file of {kind}"
+            continue
+        data = run.read(file["path"])
+        if sha256(data) != file["sha256"]:
+            yield f"{file['path']}: its checksum is not that of the record"
+        keys = pq.read_table(io.BytesIO(data), columns=["key"])["key"]
+        if len(keys) != record[counted]:
+            yield f"{file['path']}: {len(keys)} rows, the record says {record[counted]}"
+        if kind == "images" and pc.count_distinct(keys).as_py() != len(keys):
+            yield f"{file['path']}: a key occurs twice"
+
+
+def together(records: dict[str, Record], shards: Iterable[str]) -> dict[str | None, list[str]]:
+    """All shards that must be forgotten with `shards`, by moments file (None: no image)."""
+    wanted = set(shards)
+    moments = {records[shard]["moments"] for shard in wanted}
+    found: dict[str | None, list[str]] = defaultdict(list)
+    for shard, record in records.items():
+        if shard in wanted or (record["moments"] and record["moments"] in moments):
+            found[record["moments"]].append(shard)
+    return dict(found)

@@ -1,0 +1,149 @@
+"""The commit protocol: one record commits a group; what an interruption leaves is mended."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipelines.bench.difference import Difference, difference
+from pipelines.extract.job import extract
+from pipelines.io import commit
+from pipelines.io.store import Run
+from tests.conftest import plan
+
+
+def agree(expected: str | Path, found: str | Path) -> None:
+    seen = difference(Run(str(expected)), Run(str(found)))
+    assert seen.moments <= 1e-9
+    assert seen == Difference(0, 0, 0, 0, 0, seen.moments, 0)
+
+
+@pytest.fixture(scope="module")
+def grouped(scenes: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose three shards were committed as one group."""
+    out = tmp_path_factory.mktemp("grouped") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.extract.work.group_size", lambda *_: 3)
+        extract(plan(scenes, out))
+    return out
+
+
+@pytest.fixture
+def run(grouped: Path, tmp_path: Path) -> Path:
+    """A copy of it to break."""
+    return Path(shutil.copytree(grouped, tmp_path / "run"))
+
+
+def times(run: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in run.rglob("*.parquet")}
+
+
+def test_the_first_record_commits_the_group(run: Path, grouped: Path, scenes: str) -> None:
+    before = times(run)
+    for record in sorted((run / "shards").iterdir())[1:]:
+        record.unlink()
+    extract(plan(scenes, run))
+    agree(grouped, run)
+    assert times(run) == before, "nothing was extracted again"
+
+
+def test_without_a_record_nothing_is_committed(run: Path, grouped: Path, scenes: str) -> None:
+    before = times(run)
+    for record in (run / "shards").iterdir():
+        record.unlink()
+    extract(plan(scenes, run))
+    agree(grouped, run)
+    assert set(times(run).values()).isdisjoint(before.values())
+
+
+def test_records_without_their_moments_are_taken_back(
+    run: Path, grouped: Path, scenes: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    next((run / "moments").iterdir()).unlink()
+    extract(plan(scenes, run))
+    assert "does not match its 3 records" in capsys.readouterr().out
+    agree(grouped, run)
+
+
+def test_a_shard_committed_twice_is_counted_once(
+    run: Path, grouped: Path, scenes: str, tmp_path: Path
+) -> None:
+    """As by a driver that lost its lock and woke up: the whole group gives way."""
+    extract(plan(scenes, tmp_path / "single"))
+    record = sorted((tmp_path / "single" / "shards").iterdir())[1]
+    moments = json.loads(record.read_text())["moments"]
+    shutil.copy(record, run / "shards")
+    shutil.copy(tmp_path / "single" / moments, run / "moments")
+    extract(plan(scenes, run))
+    agree(grouped, run)
+
+
+def test_leftovers_are_removed(run: Path, grouped: Path, scenes: str) -> None:
+    for name in ("images/a.parquet", "rejects/a.parquet", "moments/a.safetensors"):
+        (run / name).parent.mkdir(exist_ok=True)
+        (run / name).write_bytes(b"uncommitted")
+    (run / "shards" / "a.json.partial-1-ff").write_bytes(b"{")
+    extract(plan(scenes, run))
+    agree(grouped, run)
+    left = {path.name for path in run.rglob("*")}
+    assert not {name for name in left if name.startswith("a.")}
+
+
+def test_readers_refuse_a_group_that_is_half_committed(run: Path) -> None:
+    from pipelines.errors import UsageError
+
+    next((run / "shards").iterdir()).unlink()
+    with pytest.raises(UsageError, match="disagree; wait for the run to end, or run nhd extract"):
+        Run(str(run)).moments()
+
+
+@pytest.mark.parametrize("what", ["rows", "moments", "record"])
+def test_check_finds_what_was_changed_behind_our_back(run: Path, what: str) -> None:
+    assert not list(commit.check(Run(str(run))))
+    if what == "rows":
+        first, second = sorted((run / "images").iterdir())[:2]
+        shutil.copy(first, second)
+    elif what == "moments":
+        fewer = Run(str(run)).records()[:2]
+        name = fewer[0]["moments"]
+        header = Run(str(run)).header(name)
+        Run(str(run)).write_moments(name, Run(str(run)).moments(), header)
+        (run / "shards" / f"{fewer[0]['shard']}.json").unlink()
+    else:
+        path = next((run / "shards").iterdir())
+        record = json.loads(path.read_text())
+        path.write_text(json.dumps(record | {"written": record["written"] - 1}))
+    assert list(commit.check(Run(str(run))))
+
+
+def test_changed_shards_are_listed_and_done_again_on_demand(
+    scenes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the group they were committed with; only what changed differs from before."""
+    from pipelines.errors import Incomplete
+    from pipelines.io.listing import expand
+
+    folder = tmp_path / "data"
+    folder.mkdir()
+    urls = [shutil.copy(url, folder) for url in expand(scenes)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.extract.work.group_size", lambda *_: 2)
+        extract(plan(f"{folder}/*.tar", tmp_path / "run"))
+    shutil.copy(urls[2], urls[0])
+    with pytest.raises(Incomplete, match=f"1 committed shards have changed since, first {urls[0]}"):
+        extract(plan(f"{folder}/*.tar", tmp_path / "run"))
+    extract(plan(f"{folder}/*.tar", tmp_path / "run", redo_changed=True))
+    assert "1 shards have changed and are done again" in capsys.readouterr().out
+    extract(plan(f"{folder}/*.tar", tmp_path / "anew"))
+    agree(tmp_path / "anew", tmp_path / "run")
+    extract(plan(f"{folder}/*.tar", tmp_path / "run"))  # and now all is well
+
+
+def test_a_shard_that_left_the_input_stays_committed(scenes: str, tmp_path: Path) -> None:
+    from pipelines.io.listing import expand
+
+    urls = [shutil.copy(url, tmp_path) for url in expand(scenes)]
+    extract(plan(",".join(urls), tmp_path / "run"))
+    Path(urls[0]).unlink()
+    assert extract(plan(",".join(urls), tmp_path / "run"))["written"] == 90
