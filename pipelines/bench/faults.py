@@ -19,9 +19,9 @@ from pipelines.io import shards
 from pipelines.io.store import Run
 from pipelines.tiny.dataset import write_scenes
 
-VICTIMS = {"worker": 6, "node": 2, "driver": 2}  # how often each is chosen, out of ten
+VICTIMS = {"worker": 7, "node": 2, "driver": 1}  # how often each is chosen, out of ten
 LIMIT = 3600.0  # seconds after which the soak is given up
-PER_SHARD = 10
+PER_SHARD = 50
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Soak:
         ]
 
 
-def soak(folder: str, count: int = 200, every: float = 4.0, seed: int = 0) -> Soak:
+def soak(folder: str, count: int = 200, every: float = 8.0, seed: int = 0) -> Soak:
     """Extract `count` small shards of scenes twice, the second time killing something at random
     every `every` seconds, half to one and a half times that.
 

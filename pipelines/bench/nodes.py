@@ -12,8 +12,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipelines.errors import Incomplete
+
 OBJECT_STORE = 80 * 2**20  # bytes; Ray's least is 75 MiB
-START = 60.0  # seconds that a head may take
+START = 90.0  # seconds that a node may take to join
+TRIES = 3
 
 
 class Nodes:
@@ -29,37 +32,47 @@ class Nodes:
             "RAY_AUTH_TOKEN": secrets.token_hex(16),
         }
         self.nodes: list[subprocess.Popen[bytes]] = []
-        self.head = self._ray(
+        self.started = 0
+        self.head = self._up(
             "--head", "--port=0", "--num-cpus=0", "--include-dashboard=false",
             f"--temp-dir={self.folder}",
         )  # fmt: skip
-        self.address = self._address()
+        self.address = Path(self.folder, "ray_current_cluster").read_text().strip()
         self.environment["RAY_ADDRESS"] = self.address
         for _ in range(count):
-            self.add()
+            self.nodes.append(self._up(*self._joining()))
 
-    def _ray(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def _joining(self) -> list[str]:
+        return [f"--address={self.address}", "--num-cpus=1"]
+
+    def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
         command += ["--disable-usage-stats", f"--object-store-memory={OBJECT_STORE}", *arguments]
-        with open(f"{self.folder}/nodes.log", "ab") as log:
+        self.started += 1
+        with open(f"{self.folder}/{self.started}.log", "wb") as log:
             return subprocess.Popen(
                 command, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
 
-    def _address(self) -> str:
-        path = Path(self.folder, "ray_current_cluster")
-        deadline = time.monotonic() + START
-        while not path.exists():
-            if time.monotonic() > deadline or self.head.poll() is not None:
-                raise RuntimeError(
-                    f"ray start failed: {Path(self.folder, 'nodes.log').read_text()}"
-                )
-            time.sleep(0.1)
-        return path.read_text().strip()
+    def _up(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a node and wait until it has joined; Ray gives up at times where cores are few."""
+        for _ in range(TRIES):
+            node = self._start(*arguments)
+            log = Path(f"{self.folder}/{self.started}.log")
+            deadline = time.monotonic() + START
+            while node.poll() is None and time.monotonic() < deadline:
+                if "Ray runtime started" in log.read_text():
+                    return node
+                time.sleep(0.1)
+            end(node)
+        raise Incomplete(f"ray start failed {TRIES} times, the last with: {log.read_text()[-500:]}")
 
     def add(self) -> None:
-        """Start one more node."""
-        self.nodes.append(self._ray(f"--address={self.address}", "--num-cpus=1"))
+        """Start one more node, which joins a while later; and again those that could not."""
+        gone = [node for node in self.nodes if node.poll() is not None]
+        self.nodes = [node for node in self.nodes if node not in gone]
+        for _ in range(1 + len(gone)):
+            self.nodes.append(self._start(*self._joining()))
 
     def workers(self) -> list[int]:
         """Process ids of the actors."""
@@ -67,10 +80,7 @@ class Nodes:
 
     def lose(self, index: int) -> None:
         """Kill a node: its raylet and all that runs under it."""
-        node = self.nodes.pop(index)
-        for pid in [*descendants(node.pid, ""), node.pid]:
-            kill(pid)
-        node.wait()
+        end(self.nodes.pop(index))
 
     def close(self) -> None:
         """End all that was started here."""
@@ -101,6 +111,13 @@ def extraction(pattern: str, out: str) -> list[str]:
     """The command of an extraction with the tiny model."""
     command = [sys.executable, "-m", "jobs.cli", "extract", "--data", pattern, "--out", out]
     return [*command, "--concepts", "yellow,car", "--columns", "source", "--batch-size", "16"]
+
+
+def end(node: subprocess.Popen[bytes]) -> None:
+    """Kill a node's processes."""
+    for pid in [*descendants(node.pid, ""), node.pid]:
+        kill(pid)
+    node.wait()
 
 
 def kill(pid: int) -> None:

@@ -16,6 +16,7 @@ from pipelines.errors import Incomplete, JobError, ShardError
 from pipelines.run.lease import LEASE, Lease
 from pipelines.run.runner import Outcome, Worker, WorkerDied
 
+PATIENCE = 60.0  # seconds until something is said about workers that do not start
 STARTS = 5  # times that each worker may fail to start, with none succeeding between
 
 
@@ -36,6 +37,7 @@ class RayActors:
         self.size = size
         self.lease = lease
         self.factory = factory
+        self.each = f"{cpus:g} CPUs and {gpus:g} GPUs"
         # With no GPU asked for, Ray leaves CUDA_VISIBLE_DEVICES alone: hide the GPUs ourselves.
         hidden = {} if gpus else {"runtime_env": {"env_vars": {"CUDA_VISIBLE_DEVICES": ""}}}
         self.kind: Any = ray.remote(_Actor).options(
@@ -57,8 +59,12 @@ class RayActors:
 
     def describe(self) -> Any:
         """See Pool."""
+        asked = time.monotonic()
         while not self.about:
             self._look(1.0)
+            if time.monotonic() - asked > PATIENCE:
+                asked = time.monotonic()
+                print(f"no worker has started; each needs {self.each}", flush=True)
         return next(iter(self.about.values()))["description"]
 
     def free(self) -> int:
