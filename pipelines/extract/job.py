@@ -9,7 +9,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from pipelines.errors import ShardError, UsageError
+from pipelines.errors import Incomplete, ShardError, UsageError
 from pipelines.extract.settings import Settings
 from pipelines.extract.work import Work
 from pipelines.extract.worker import Extractor
@@ -82,7 +82,10 @@ def _say(text: str) -> None:
 
 def _sources(target: Run, urls: list[str]) -> dict[str, dict[str, Any] | None]:
     """Size and version of every shard; UsageError if one is missing that is not committed."""
-    found = fingerprints(urls)
+    try:
+        found = fingerprints(urls)
+    except OSError as error:
+        raise Incomplete(f"{error}; nothing was done, run the same command again") from error
     done = target.done()
     missing = [u for u in urls if found[u] is None and shards.shard_id(u) not in done]
     if missing:

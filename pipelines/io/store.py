@@ -21,8 +21,9 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from nhd_ops.moments import Moments, from_tensors, merge, relabel, to_tensors
-from pipelines.errors import UsageError
-from pipelines.io.files import atomic_write
+from pipelines.errors import Incomplete, JobError, UsageError
+from pipelines.io.files import atomic_write, reason
+from pipelines.io.urls import without_secrets
 
 SCHEMA_VERSION = 2
 RECORDS_AT_ONCE = 1000  # commit records read in one go
@@ -38,34 +39,46 @@ class Run:
         """The URL of something inside the folder."""
         return "/".join((self.url.rstrip("/"), *parts))
 
-    def _place(self, *parts: str) -> tuple[fsspec.AbstractFileSystem, str]:
-        """The file system and the path in it; what it remembers of listings is forgotten."""
-        fs, path = fsspec.core.url_to_fs(self.at(*parts) if parts else self.url)
-        fs.invalidate_cache()
-        return fs, path
+    @contextlib.contextmanager
+    def _place(self, *parts: str) -> Iterator[tuple[fsspec.AbstractFileSystem, str]]:
+        """The file system and the path in it; what it remembers of listings is forgotten.
+
+        Raises Incomplete where the store cannot be reached, FileNotFoundError as it is.
+        """
+        url = self.at(*parts)
+        try:
+            fs, path = fsspec.core.url_to_fs(url)
+            fs.invalidate_cache()
+            yield fs, path
+        except (FileNotFoundError, JobError, MemoryError):
+            raise
+        except Exception as error:  # botocore's and aiohttp's errors are no OSError
+            raise Incomplete(
+                f"{without_secrets(url)} cannot be reached ({reason(error)}); what is committed "
+                "stays: run the same command again"
+            ) from error
 
     def exists(self, *parts: str) -> bool:
         """Is there such a file?"""
-        fs, path = self._place(*parts)
-        return bool(fs.exists(path))
+        with self._place(*parts) as (fs, path):
+            return bool(fs.exists(path))
 
     def read(self, *parts: str) -> bytes:
         """The bytes of a file in the folder."""
-        fs, path = self._place(*parts)
-        data: bytes = fs.cat_file(path)
+        with self._place(*parts) as (fs, path):
+            data: bytes = fs.cat_file(path)
         return data
 
     def delete(self, *parts: str) -> None:
         """Remove a file if it is there."""
-        fs, path = self._place(*parts)
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError), self._place(*parts) as (fs, path):
             fs.rm_file(path)
 
     def names(self, folder: str, suffix: str = "") -> list[str]:
         """Sorted base names of the files in `folder` that end in `suffix`."""
-        fs, path = self._place(folder)
         try:
-            found = fs.ls(path, detail=False)
+            with self._place(folder) as (fs, path):
+                found = fs.ls(path, detail=False)
         except FileNotFoundError:
             return []
         bases = (os.path.basename(name.rstrip("/")) for name in found)
@@ -93,11 +106,11 @@ class Run:
     def each_record(self) -> Iterator[dict[str, Any]]:
         """The commit records in order of shard id, possibly none."""
         names = self.names("shards", ".json")
-        fs, path = self._place("shards")
         for start in range(0, len(names), RECORDS_AT_ONCE):
-            paths = [f"{path}/{name}" for name in names[start : start + RECORDS_AT_ONCE]]
-            # A list of one path, too, must come back as a dict.
-            found = {p: fs.cat_file(p) for p in paths} if len(paths) == 1 else fs.cat(paths)
+            with self._place("shards") as (fs, path):
+                paths = [f"{path}/{name}" for name in names[start : start + RECORDS_AT_ONCE]]
+                # A list of one path, too, must come back as a dict.
+                found = {p: fs.cat_file(p) for p in paths} if len(paths) == 1 else fs.cat(paths)
             for _, data in sorted(found.items()):
                 yield json.loads(data)
 
@@ -164,9 +177,9 @@ class Run:
 
     def header(self, moments: str) -> dict[str, Any]:
         """The JSON header of a moments file, without its tensors."""
-        fs, path = self._place(moments)
-        length = int.from_bytes(fs.cat_file(path, 0, 8), "little")
-        return moments_header(fs.cat_file(path, 0, 8 + length))
+        with self._place(moments) as (fs, path):
+            length = int.from_bytes(fs.cat_file(path, 0, 8), "little")
+            return moments_header(fs.cat_file(path, 0, 8 + length))
 
 
 def moments_header(data: bytes) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,7 +16,7 @@ def ray_session() -> Iterator[Any]:
 
     A local one listens on loopback only.
     """
-    if "RAY_ADDRESS" not in os.environ and not os.path.exists(CURRENT):
+    if "RAY_ADDRESS" not in os.environ and not _running():
         # The one switch (named after systems where it is the default) with which Ray takes the
         # loopback address for its node, and then binds every port to it. Read on import.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
@@ -41,6 +42,17 @@ def ray_session() -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _running() -> bool:
+    """Does the cluster of which Ray left a note here still answer?"""
+    try:
+        with open(CURRENT) as file:
+            host, _, port = file.read().strip().rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=2):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 def parallel(

@@ -1,5 +1,6 @@
 """Extraction while things break for real: processes killed, disks full, memory short."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,10 +15,12 @@ import pytest
 import torch
 
 from pipelines.bench.difference import Difference, difference
-from pipelines.errors import Unwritable, UsageError
+from pipelines.bench.nodes import cluster, descendants
+from pipelines.errors import Incomplete, Unwritable, UsageError
 from pipelines.extract.job import extract
 from pipelines.io import files
 from pipelines.io.store import Run
+from pipelines.run.runner import DEATHS
 from pipelines.tiny.dataset import write_scenes
 from tests.conftest import CONCEPTS, LABELS, plan
 from tests.dying import PHASES, Dying
@@ -33,7 +36,7 @@ def agree(expected: str | Path, found: str | Path) -> None:
     assert seen == Difference(0, 0, 0, 0, 0, seen.moments, 0)
 
 
-def start(data: str, out: Path, *more: str, **options: object) -> Process:
+def start(data: str, out: Path, *more: str, env: dict[str, str] | None = None) -> Process:
     """`nhd extract` with the settings of `plan`, as a process of its own, on one thread."""
     asked = ["extract", "--data", data, "--out", str(out), "--pretrained", "none"]
     asked += ["--concepts", ",".join(CONCEPTS), "--labels", ",".join(LABELS)]
@@ -43,8 +46,7 @@ def start(data: str, out: Path, *more: str, **options: object) -> Process:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        **options,  # type: ignore[call-overload]
+        env={**(env or os.environ), "OMP_NUM_THREADS": "1"},
     )
 
 
@@ -53,6 +55,24 @@ def ended(process: Process) -> tuple[int, str]:
     out, err = process.communicate(timeout=200)
     assert "Traceback" not in err
     return process.returncode, out + err
+
+
+LOOPBACK = {"0100007F", "0" * 24 + "01000000", "0" * 16 + "FFFF0000" + "0100007F"}
+
+
+def listening(root: int) -> list[str]:
+    """The addresses, as /proc/net has them, at which a process and those it started listen."""
+    sockets: set[str] = set()
+    for pid in [root, *descendants(root, "")]:
+        for file in Path(f"/proc/{pid}/fd").glob("*"):
+            with contextlib.suppress(OSError):
+                sockets.add(os.readlink(file))
+    rows = [
+        line.split()
+        for name in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]
+    ]
+    return [r[1].partition(":")[0] for r in rows if r[3] == "0A" and f"socket:[{r[9]}]" in sockets]
 
 
 def until(happened: Callable[[], object], process: Process) -> None:
@@ -104,19 +124,54 @@ def test_workers_killed_in_every_phase(
 
 
 @pytest.mark.cluster
+@pytest.mark.slow
+def test_a_shard_that_kills_every_worker_fails_alone(
+    ray: object, shards: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some, out = shards.replace("*", "{decode,other0,other1,other2}"), tmp_path / "run"
+    with monkeypatch.context() as patched:
+        deadly = partial(Dying, folder=str(tmp_path), times=100)
+        patched.setattr("pipelines.extract.job.Extractor", deadly)
+        with pytest.raises(Incomplete, match=r"1 of 4 shards failed, first .*/decode\.tar .*died"):
+            extract(plan(some, out, in_process=False, workers=2))
+    assert Run(str(out)).images(["key"]).num_rows == 60
+    assert len(list(tmp_path.glob("decode-*"))) <= DEATHS + 3
+    assert len(list(out.glob("failed/decode-*"))) == 1
+    extract(plan(some, out))
+    extract(plan(some, tmp_path / "calm"))
+    agree(tmp_path / "calm", out)
+
+
+@pytest.mark.cluster
 def test_the_driver_killed_and_resumed_with_other_workers(
     shards: str, calm: Path, tmp_path: Path
 ) -> None:
-    """On a local Ray of its own, which dies with it; then without Ray."""
+    """On a local Ray of its own, which nobody else can reach and dies with it; then without Ray."""
     out = tmp_path / "run"
     first = start(shards, out, "--workers", "1")
     until(lambda: list(out.glob("shards/*.json")), first)
+    ports = listening(first.pid)
+    assert len(ports) > 3 and set(ports) <= LOOPBACK
     first.send_signal(signal.SIGKILL)
     first.communicate()
     assert len(list(out.glob("shards/*.json"))) < 8
     code, said = ended(start(shards, out, "--in-process"))
     assert code == 0
     assert f"taking over the lock of process {first.pid} on" in said and "already done" in said
+    agree(calm, out)
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_a_node_lost_while_it_works(shards: str, calm: Path, tmp_path: Path) -> None:
+    """Of two nodes with a worker each, one goes and none comes; the other does the rest."""
+    out = tmp_path / "run"
+    with cluster(2) as nodes:
+        driver = start(shards, out, "--workers", "2", env=nodes.environment)
+        until(lambda: len(nodes.workers()) == 2 and list(out.glob("shards/*.json")), driver)
+        nodes.lose(0)
+        code, said = ended(driver)
+    assert code == 0 and "160 images written" in said
     agree(calm, out)
 
 

@@ -7,18 +7,23 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from unittest import mock
 
 import fsspec
 import pytest
 
-from pipelines.errors import ShardError, UsageError
+from pipelines.bench.difference import difference
+from pipelines.errors import Incomplete, ShardError, UsageError
+from pipelines.extract.job import extract
 from pipelines.io import shards
 from pipelines.io.files import atomic_write
 from pipelines.io.listing import expand
 from pipelines.io.store import Run
 from pipelines.io.urls import LISTED, fingerprint, fingerprints, without_secrets
+from pipelines.tiny.dataset import write_scenes
 from tests import s3_server
+from tests.conftest import plan
 from tests.s3_server import FAULTS, Server
 
 s3_process, s3 = s3_server.s3_process, s3_server.s3
@@ -288,3 +293,57 @@ def test_the_server_ends_with_its_context_and_counts_what_it_did() -> None:
         assert server.requests() == {"GET": 1}
     with pytest.raises(ConnectionRefusedError):
         server.requests()
+
+
+@pytest.fixture
+def scenes_there(s3: Server) -> str:
+    """Five shards of ten scenes in a bucket."""
+    bucket = s3.bucket()
+    urls = write_scenes("memory://scenes-there", 50, seed=2, per_shard=10)
+    memory = fsspec.filesystem("memory")
+    for index, url in enumerate(urls):
+        put(s3, f"{bucket}/{index}.tar", data=memory.cat_file(url))
+    return f"{bucket}/{{0..4}}.tar"
+
+
+def test_a_run_over_a_failing_store_is_whole_in_the_end(s3: Server, scenes_there: str) -> None:
+    """One command or several; each says that it is incomplete, or is."""
+    calm, out = f"{s3.bucket()}/calm", f"{s3.bucket()}/run"
+    extract(plan(scenes_there, calm))
+    ends = []
+    with s3_server.as_default(s3, AWS_MAX_ATTEMPTS="2"):
+        s3.set_rate(0.15, seed=4)
+        while ends[-1:] != ["whole"]:
+            assert len(ends) < 30
+            try:
+                extract(plan(scenes_there, out))
+                ends.append("whole")
+            except (Incomplete, UsageError) as error:
+                ends.append(str(error))
+        assert sum(s3.faults().values()) > 5
+    s3.set_rate(0.0)
+    extract(plan(scenes_there, out))
+    seen = difference(Run(calm), Run(out))
+    assert seen.moments <= 1e-9 and seen.files == seen.rows_lost == seen.rows_repeated == 0
+    assert seen.coefficients_different == seen.rows_invented == seen.rejects_different == 0
+
+
+def test_a_shard_that_goes_while_the_run_is_on_fails_alone(s3: Server, scenes_there: str) -> None:
+    """It is gone after it was listed, and comes back."""
+    out, names = f"{s3.bucket()}/run", [scenes_there.replace("{0..4}", str(i)) for i in range(5)]
+    first, *_, last = sorted(names, key=shards.shard_id)
+    content = store(s3).cat_file(last)
+    real = shards.samples
+
+    def samples(url: str) -> Iterator[Any]:
+        if url == first:
+            store(s3).rm_file(last)
+        return real(url)
+
+    with mock.patch("pipelines.io.stream.samples", samples), pytest.raises(Incomplete) as raised:
+        extract(plan(scenes_there, out))
+    assert re.match(f"1 of 5 shards failed, first {last} .*does not exist", str(raised.value))
+    assert Run(out).images(["key"]).num_rows == 40
+    put(s3, last, data=content)
+    assert extract(plan(scenes_there, out)) == {"read": 50, "written": 50, "rejected": 0}
+    assert Run(out).names("failed") == []
