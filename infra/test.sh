@@ -8,4 +8,5 @@ bash infra/setup.sh
 .venv/bin/mypy --strict nhd_ops
 .venv/bin/mypy
 export OMP_NUM_THREADS=1  # two test processes, one core each
-exec .venv/bin/pytest -n 2 --dist loadgroup "$@"
+# Whole files to each process, for the fixtures they share; xdist 3.8 knows no groups under pytest 9.2.
+exec .venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"

@@ -16,11 +16,14 @@ after its group's moments are, which is before any commit record."""
 
 
 class Dying(Extractor):
-    """The real extractor; a shard whose name begins with a phase is deadly there, `times` times."""
+    """The real extractor; a shard named after one of `phases` is deadly there, `times` times."""
 
-    def __init__(self, settings: Settings, folder: str, times: int) -> None:
+    def __init__(
+        self, settings: Settings, folder: str, times: int, phases: tuple[str, ...] = PHASES
+    ) -> None:
         super().__init__(settings)
-        self.folder, self.times, self.shard = Path(folder), times, ""
+        self.folder, self.times, self.phases = Path(folder), times, phases
+        self.shard = ""
         read, self.read = stream.samples, 0
         stream.samples = lambda url: self._dying_read(read(url))
         self.transform = self._before("decode", self.transform)
@@ -42,7 +45,7 @@ class Dying(Extractor):
     def maybe_die(self, phase: str) -> None:
         """Kill this process if it is time."""
         deaths = list(self.folder.glob(f"{self.shard}.*"))
-        if self.shard.startswith(phase) and len(deaths) < self.times:
+        if phase in self.phases and self.shard.startswith(phase) and len(deaths) < self.times:
             (self.folder / f"{self.shard}.{os.getpid()}").touch()
             os.kill(os.getpid(), signal.SIGKILL)
 

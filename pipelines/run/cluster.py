@@ -7,16 +7,21 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from pipelines.errors import Incomplete
+
 CURRENT = "/tmp/ray/ray_current_cluster"  # where `ray start` leaves the address of its cluster
 
 
 @contextlib.contextmanager
 def ray_session() -> Iterator[Any]:
-    """The cluster of RAY_ADDRESS or one that runs here already, else a local one for this job.
+    """The cluster of RAY_ADDRESS or one that `ray start` left running here, else one of this job.
 
-    A local one listens on loopback only.
+    The job's own listens on loopback only, and ends with it. (Ray's address "auto" would also find
+    those of other jobs, and lose them when these end.) Raises Incomplete if RAY_ADDRESS does not
+    answer.
     """
-    if "RAY_ADDRESS" not in os.environ and not _running():
+    address = os.environ.get("RAY_ADDRESS") or _left_running()
+    if address is None:
         # The one switch (named after systems where it is the default) with which Ray takes the
         # loopback address for its node, and then binds every port to it. Read on import.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
@@ -26,9 +31,13 @@ def ray_session() -> Iterator[Any]:
         yield ray
         return
     quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
-    try:
-        ray.init(address="auto", **quiet)
-    except ConnectionError:
+    if address is not None:
+        try:
+            ray.init(address=address, **quiet)
+        except (ConnectionError, RuntimeError) as error:
+            why = str(error).partition("\n")[0]
+            raise Incomplete(f"no Ray cluster answers at {address}: {why}") from error
+    else:
         folder = tempfile.mkdtemp(prefix="nhd-ray-", dir="/tmp")
         ray.init(
             address="local",
@@ -44,15 +53,16 @@ def ray_session() -> Iterator[Any]:
         ray.shutdown()
 
 
-def _running() -> bool:
-    """Does the cluster of which Ray left a note here still answer?"""
+def _left_running() -> str | None:
+    """The address of the cluster of which `ray start` left a note here, if it still answers."""
     try:
         with open(CURRENT) as file:
-            host, _, port = file.read().strip().rpartition(":")
+            address = file.read().strip()
+        host, _, port = address.rpartition(":")
         with socket.create_connection((host, int(port)), timeout=2):
-            return True
+            return address
     except (OSError, ValueError):
-        return False
+        return None
 
 
 def parallel(

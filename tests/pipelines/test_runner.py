@@ -62,6 +62,7 @@ def act(kind: str, tries: int) -> None:
         re.match(r"(a+)+$", "a" * 60 + "b")  # one C call that holds the interpreter for ages
     if kind == "frozen" and tries < 1:
         os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(1)  # another thread may be the one that is stopped first
 
 
 @pytest.fixture(params=["in_process", pytest.param("ray", marks=pytest.mark.cluster)])
@@ -164,7 +165,7 @@ class Unbuildable(Scripted):
 
 @pytest.mark.cluster
 def test_workers_that_never_start_end_the_run(ray: object, tmp_path: Path) -> None:
-    pool = RayActors(partial(Unbuildable, str(tmp_path)), size=2, cpus=0.5)
-    with pytest.raises(Incomplete, match="10 workers in a row failed to start"):
+    pool = RayActors(partial(Unbuildable, str(tmp_path)), size=1, cpus=0.5)
+    with pytest.raises(Incomplete, match="5 workers in a row failed to start"):
         pool.describe()
     pool.close()
