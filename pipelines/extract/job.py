@@ -3,7 +3,7 @@
 import importlib.metadata
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -16,7 +16,7 @@ from pipelines.extract.worker import Extractor
 from pipelines.io import rows, shards
 from pipelines.io.listing import expand
 from pipelines.io.store import SCHEMA_VERSION, Run
-from pipelines.io.urls import fingerprints, redact, without_secrets
+from pipelines.io.urls import Fingerprint, fingerprints, redact, without_secrets
 from pipelines.models import ModelSpec
 from pipelines.run import lock
 from pipelines.run.actors import RayActors
@@ -26,6 +26,7 @@ from pipelines.run.lease import LEASE
 from pipelines.run.runner import Pool
 
 FREE = ("checkpoint", "concept_pairs")  # the weights' hash decides
+Sources = dict[str, Fingerprint | None]
 PEEK = 64  # samples that column types are inferred from
 
 
@@ -63,6 +64,11 @@ def extract(plan: Plan) -> dict[str, int]:
     print(f"{len(urls)} shards", flush=True)
     target = Run(plan.out)
     sources = _sources(target, urls)
+    with nullcontext() if plan.in_process else ray_session():  # once for all that asks for it
+        return _extract(plan, target, urls, sources)
+
+
+def _extract(plan: Plan, target: Run, urls: list[str], sources: Sources) -> dict[str, int]:
     settings = _settings(plan, [url for url in urls if sources[url] is not None])
     _same_configuration(target, _identity(settings))
     with lock.held(target, _say) as held, _pool(plan, settings) as pool:
@@ -80,7 +86,7 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
-def _sources(target: Run, urls: list[str]) -> dict[str, dict[str, Any] | None]:
+def _sources(target: Run, urls: list[str]) -> Sources:
     """Size and version of every shard; UsageError if one is missing that is not committed."""
     try:
         found = fingerprints(urls)
