@@ -68,6 +68,8 @@ def _expand_one(part: str) -> dict[str, bool]:
 
 
 def _absolute(name: str) -> str:
+    """One name for one local file, however it is written."""
+    name = re.sub("^(file|local)://(?=/)", "", name)
     if "://" in name or "::" in name:
         return name
     return os.path.abspath(os.path.expanduser(name))

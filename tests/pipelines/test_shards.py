@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,8 @@ def test_braces_globs_commas_and_lists_agree(tmp_path: Path) -> None:
         f"{tmp_path}/{{000..005}}.tar,{tmp_path}/{{006,007,008,009,010,011}}.tar",
         f"@{listing}",
         f"{tmp_path}/0*.tar,{tmp_path}/*.tar",
+        f"file://{tmp_path}/*.tar",
+        os.path.relpath(f"{tmp_path}/*.tar"),
     ):
         assert expand(pattern) == urls
 
