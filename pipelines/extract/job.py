@@ -4,7 +4,7 @@ import importlib.metadata
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -14,7 +14,7 @@ from pipelines.extract.settings import Settings
 from pipelines.extract.work import Work
 from pipelines.extract.worker import Extractor
 from pipelines.io import rows, shards
-from pipelines.io.listing import expand
+from pipelines.io.listing import absolute, expand
 from pipelines.io.store import SCHEMA_VERSION, Run
 from pipelines.io.urls import Fingerprint, fingerprints, redact, without_secrets
 from pipelines.models import ModelSpec
@@ -60,7 +60,9 @@ def extract(plan: Plan) -> dict[str, int]:
     Raises UsageError before anything is written, Locked if another run works here, Incomplete
     at the end if shards failed or committed ones have changed since.
     """
+    plan = replace(plan, out=absolute(plan.out), model=_findable(plan.model))
     urls = expand(plan.data, must_exist=False)
+    _distinct_ids(urls)
     print(f"{len(urls)} shards", flush=True)
     target = Run(plan.out)
     sources = _sources(target, urls)
@@ -69,7 +71,8 @@ def extract(plan: Plan) -> dict[str, int]:
 
 
 def _extract(plan: Plan, target: Run, urls: list[str], sources: Sources) -> dict[str, int]:
-    settings = _settings(plan, [url for url in urls if sources[url] is not None])
+    known = target.info["columns"] if target.exists("run.json") else {}
+    settings = _settings(plan, [url for url in urls if sources[url] is not None], known)
     _same_configuration(target, _identity(settings))
     with lock.held(target, _say) as held, _pool(plan, settings) as pool:
         description = pool.describe()
@@ -79,7 +82,24 @@ def _extract(plan: Plan, target: Run, urls: list[str], sources: Sources) -> dict
         work.prepare(info | _circumstances(plan), urls)
         changed = work.changed(sources, redo=plan.redo_changed)
         failed = work.run(pool, urls, description["units"])
+        held.beat()
+        held.check()  # or what was committed may be another's
         return work.close(failed, changed, len(urls))
+
+
+def _findable(model: ModelSpec) -> ModelSpec:
+    """Workers may run in another folder."""
+    return replace(model, checkpoint=absolute(model.checkpoint)) if model.checkpoint else model
+
+
+def _distinct_ids(urls: list[str]) -> None:
+    ids: dict[str, str] = {}
+    for url in urls:
+        if (other := ids.setdefault(shards.shard_id(url), url)) != url:
+            raise UsageError(
+                f"shards {without_secrets(other)} and {without_secrets(url)} have the same id "
+                f"{shards.shard_id(url)}; rename one of them"
+            )
 
 
 def _say(text: str) -> None:
@@ -118,12 +138,16 @@ def code_version() -> str:
     return importlib.metadata.version("nhd")
 
 
-def _settings(plan: Plan, urls: list[str]) -> Settings:
+def _settings(plan: Plan, urls: list[str], known: dict[str, str] | None = None) -> Settings:
+    """With the columns' types of the run so far, else those that the first samples have."""
+    known = known or {}
     slugs = rows.slugs(plan.concepts)
     fields = tuple(dict.fromkeys((*plan.columns, *plan.labels)))
-    rows.check_column_names(fields, slugs)
-    wanted = (*fields, *([plan.bucket] if plan.bucket else []))
-    types = rows.infer_types(wanted, _peek(urls)) if wanted else {}
+    wanted = tuple(dict.fromkeys((*fields, *([plan.bucket] if plan.bucket else []))))
+    rows.check_column_names(wanted, slugs)
+    new = tuple(name for name in wanted if name not in known)
+    types = {name: known[name] for name in wanted if name in known}
+    types |= rows.infer_types(new, _peek(urls)) if new else {}
     types |= dict.fromkeys(plan.labels, "bool")
     device = _device(plan)
     threads = plan.decode_threads or min(8, max(2, (os.cpu_count() or 2) // max(1, plan.workers)))

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from pipelines.errors import Incomplete
+from pipelines.errors import Incomplete, UsageError
 from pipelines.extract.settings import Group
 from pipelines.io import commit, shards
 from pipelines.io.files import write_json
@@ -26,6 +26,7 @@ class Work:
         self.target, self.held, self.say = target, held, say
         self.records: dict[str, commit.Record] = {}
         self.failed_before: set[str] = set()
+        self.listed: list[str] = []
         self.done: set[str] = set()
         self.totals = dict.fromkeys(COUNTS, 0)
 
@@ -36,7 +37,14 @@ class Work:
         listed = list(dict.fromkeys([*listed, *map(without_secrets, urls)]))
         write_json(self.target.at("run.json"), info | {"shards": len(listed)})
         write_json(self.target.at("input.json"), listed)
+        self.listed = listed
         self.records = commit.recover(self.target, self.say)
+        for name in map(without_secrets, urls):
+            record = self.records.get(shards.shard_id(name))
+            if record is not None and record["url"] != name:
+                raise UsageError(
+                    f"shard {name} has the id of {record['url']}, which is committed; rename it"
+                )
         self.failed_before = set(self.target.names("failed"))
 
     def changed(self, sources: dict[str, dict[str, Any] | None], redo: bool) -> list[str]:
@@ -52,8 +60,16 @@ class Work:
         ]
         names = [self.records[shard]["url"] for shard in changed]
         if changed and redo:
+            groups = commit.together(self.records, changed)
+            mates = [shard for members in groups.values() for shard in members]
+            if lacking := [shard for shard in mates if now.get(shard) is None]:
+                raise UsageError(
+                    f"{len(lacking)} shards that were committed with changed ones are not in "
+                    f"--data, or gone, first {self.records[lacking[0]]['url']}; nothing was "
+                    "redone, since they would be lost: give them too"
+                )
             self.say(f"{len(changed)} shards have changed and are done again, first {names[0]}")
-            for moments, members in commit.together(self.records, changed).items():
+            for moments, members in groups.items():
                 commit.forget(self.target, moments, members)
                 self.records = {s: r for s, r in self.records.items() if s not in members}
         for record in self.records.values():
@@ -93,6 +109,11 @@ class Work:
     def _keep(self, records: list[dict[str, Any]]) -> None:
         """Commit a group, if the folder is still ours."""
         self.held.check()
+        if records and (moments := records[0]["moments"]) and not self.target.exists(moments):
+            raise Incomplete(
+                f"a worker wrote {moments}, which is not in {self.target.url}: workers and driver "
+                "must see the same --out"
+            )
         commit.commit(self.target, records)
         for record in records:
             self._count(record)
@@ -119,6 +140,12 @@ class Work:
             raise Incomplete(
                 f"{len(changed)} committed shards have changed since, first {changed[0]}; their "
                 "rows are those of the old content: run the same command with --redo-changed"
+            )
+        undone = [url for url in self.listed if shards.shard_id(url) not in self.done]
+        if undone:
+            raise Incomplete(
+                f"{len(undone)} shards that were asked for before are not done, first {undone[0]}; "
+                "run the command with them in --data"
             )
         return dict(self.totals)
 

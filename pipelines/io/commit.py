@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from safetensors.torch import load as load_tensors
 
 from nhd_ops.moments import from_tensors
-from pipelines.io.files import PARTIAL, sha256, write_json
+from pipelines.io.files import PARTIAL, reason, sha256, write_json
 from pipelines.io.store import Run, moments_header
 
 FOLDERS = ("images", "rejects", "moments", "shards", "failed")
@@ -50,10 +50,14 @@ def recover(run: Run, say: Callable[[str], None]) -> dict[str, Record]:
             if PARTIAL in name:
                 run.delete(folder, name)
     records = {record["shard"]: record for record in run.each_record()}
-    present = {f"moments/{name}" for name in run.names("moments")}
+    present = {f"{folder}/{n}" for folder in FOLDERS[:3] for n in run.names(folder)}
+    for record in [r for r in records.values() if not r["moments"] and _lost(r, present)]:
+        say(f"files of {record['url']} are gone: it is done again")
+        forget(run, None, [record["shard"]])
+        del records[record["shard"]]
     for moments, members in _by_moments(records).items():
-        broken = moments not in present or _torn(members, records, moments)
-        if broken:
+        lost = moments not in present or any(_lost(record, present) for record in members)
+        if lost or _torn(members, records, moments):
             say(f"{moments} does not match its {len(members)} records: they are done again")
             forget(run, moments, [m["shard"] for m in members])
             records = {s: r for s, r in records.items() if r["moments"] != moments}
@@ -61,6 +65,10 @@ def recover(run: Run, say: Callable[[str], None]) -> dict[str, Record]:
             records |= _completed(run, moments, members, records)
     _sweep(run, records)
     return records
+
+
+def _lost(record: Record, present: set[str]) -> bool:
+    return any(file["path"] not in present for file in record["files"].values())
 
 
 def _by_moments(records: dict[str, Record]) -> dict[str, list[Record]]:
@@ -106,16 +114,34 @@ def check(run: Run) -> Iterator[str]:
     counts added up.
     """
     records = list(run.each_record())
+    kept = {file["path"] for r in records for file in r["files"].values()}
+    kept |= {record["moments"] for record in records}
+    for folder in FOLDERS[:3]:
+        for name in run.names(folder):
+            if f"{folder}/{name}" not in kept:
+                yield f"{folder}/{name}: no commit record speaks for it"
     for record in records:
-        yield from _check_files(run, record)
+        yield from _readable(f"shard {record['shard']}", _check_files(run, record))
     for moments, members in _by_moments({r["shard"]: r for r in records}).items():
-        data = run.read(moments)
-        header = moments_header(data)
-        count = from_tensors(load_tensors(data), header["buckets"]).count
-        if sorted(m["shard"] for m in members) != sorted(members[0]["group"]):
-            yield f"{moments}: not all of its shards have records"
-        if count != sum(m["written"] for m in members):
-            yield f"{moments}: holds {count} images, its records say otherwise"
+        yield from _readable(moments, _check_moments(run, moments, members))
+
+
+def _readable(name: str, problems: Iterator[str]) -> Iterator[str]:
+    """The problems, of which one is that a file cannot be read."""
+    try:
+        yield from problems
+    except Exception as error:  # whatever damaged bytes make their readers raise
+        yield f"{name}: a file cannot be read ({type(error).__name__}: {reason(error)})"
+
+
+def _check_moments(run: Run, moments: str, members: list[Record]) -> Iterator[str]:
+    data = run.read(moments)
+    header = moments_header(data)
+    count = from_tensors(load_tensors(data), header["buckets"]).count
+    if sorted(m["shard"] for m in members) != sorted(members[0]["group"]):
+        yield f"{moments}: not all of its shards have records"
+    if count != sum(m["written"] for m in members):
+        yield f"{moments}: holds {count} images, its records say otherwise"
 
 
 def _check_files(run: Run, record: Record) -> Iterator[str]:

@@ -45,7 +45,10 @@ def _parts(pattern: str) -> list[str]:
         except Exception as error:  # stores' own errors are no OSError
             why = _why(error)
             raise UsageError(f"the list of shards {redact(name)} cannot be read: {why}") from error
-        return [line for line in lines if line and not line.startswith("#")]
+        lines = [line for line in lines if line and not line.startswith("#")]
+        if not lines:
+            raise UsageError(f"the list of shards {redact(name)} is empty")
+        return lines
     parts = re.split(r",(?![^{]*\})", pattern)
     parts = [part.strip() for part in parts if part.strip()]
     if not parts:
@@ -61,13 +64,13 @@ def _expand_one(part: str) -> dict[str, bool]:
         raise UsageError(f"'{redact(part)}' has unbalanced braces") from error
     found: dict[str, bool] = {}
     for name in names:
-        url = _absolute(name)
+        url = absolute(name)
         matched = glob.has_magic(QUERY.sub("", url) if "://" in url else url)
         found |= dict.fromkeys(_glob(url) if matched else [url], matched)
     return found
 
 
-def _absolute(name: str) -> str:
+def absolute(name: str) -> str:
     """One name for one local file, however it is written."""
     name = re.sub("^(file|local)://(?=/)", "", name)
     if "://" in name or "::" in name:

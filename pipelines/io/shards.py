@@ -67,7 +67,7 @@ def shard_id(url: str) -> str:
     The same for every signature or user the shard is read with.
     """
     url = without_secrets(url)
-    name = os.path.basename(url.rstrip("/")).split(".")[0]
+    name = re.sub(r"\.(tar|tar\.gz|tgz)$", "", os.path.basename(url.rstrip("/")))
     safe = re.sub(r"[^A-Za-z0-9_-]", "_", name)
     return f"{safe}-{hashlib.sha256(url.encode(errors='surrogateescape')).hexdigest()[:8]}"
 

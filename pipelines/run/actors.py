@@ -44,6 +44,7 @@ class RayActors:
             num_cpus=cpus, num_gpus=gpus, max_restarts=0, max_concurrency=2, **hidden
         )
         self.starting: dict[Any, Any] = {}  # reference of ready() → actor
+        self.began: dict[Any, float] = {}  # actor → when it was asked for
         self.about: dict[Any, dict[str, Any]] = {}  # actor → pid, host, node, description
         self.idle: list[Any] = []
         self.leases: dict[Any, Lease] = {}  # reference of the result → lease
@@ -56,12 +57,14 @@ class RayActors:
     def _start(self) -> None:
         actor = self.kind.remote(self.factory)
         self.starting[actor.ready.remote()] = actor
+        self.began[actor] = time.monotonic()
 
     def describe(self) -> Any:
         """See Pool."""
         asked = time.monotonic()
         while not self.about:
             self._look(1.0)
+            self._stuck()
             if time.monotonic() - asked > PATIENCE:
                 asked = time.monotonic()
                 print(f"no worker has started; each needs {self.each}", flush=True)
@@ -79,6 +82,7 @@ class RayActors:
     def wait(self, timeout: float) -> list[Outcome]:
         """See Pool."""
         ready = self._look(timeout)
+        self._stuck()
         outcomes = [self._outcome(reference) for reference in ready]
         return outcomes + self._overdue()
 
@@ -98,22 +102,36 @@ class RayActors:
 
     def _started(self, reference: Any) -> None:
         actor = self.starting.pop(reference)
+        del self.began[actor]
         try:
             self.about[actor] = self._get(reference)
         except JobError:
             raise
         except Exception as error:
-            self.failed_starts += 1
-            if self.failed_starts >= STARTS * self.size:
-                why = str(error).partition("\n")[0]
-                raise Incomplete(
-                    f"{self.failed_starts} workers in a row failed to start, the last with: {why}; "
-                    "mend the cause and run the same command again"
-                ) from error
-            self._start()
+            self._failed_start(error)
             return
         self.failed_starts = 0
         self.idle.append(actor)
+
+    def _stuck(self) -> None:
+        """Give up workers that take longer to start than any may be silent."""
+        for reference, actor in list(self.starting.items()):
+            if time.monotonic() - self.began[actor] > max(self.lease, PATIENCE):
+                del self.starting[reference], self.began[actor]
+                with contextlib.suppress(self.ray.exceptions.RayError):
+                    self.ray.kill(actor)
+                print(f"a worker did not start; each needs {self.each}", flush=True)
+                self._failed_start(TimeoutError("it did not start in time"))
+
+    def _failed_start(self, error: Exception) -> None:
+        self.failed_starts += 1
+        if self.failed_starts >= STARTS * self.size:
+            why = str(error).partition("\n")[0]
+            raise Incomplete(
+                f"{self.failed_starts} workers in a row failed to start, the last with: {why}; "
+                "mend the cause and run the same command again"
+            ) from error
+        self._start()
 
     def _outcome(self, reference: Any) -> Outcome:
         lease = self.leases.pop(reference)

@@ -26,6 +26,7 @@ from pipelines.io.urls import without_secrets
 
 HEARTBEAT = 20.0  # seconds between signs of life
 STALE = 120.0  # seconds of silence after which a holder that cannot be asked is taken for dead
+SETTLE = 2.0  # seconds after which a taken-over object is looked at again
 NAME = "lock.json"
 NO_FLOCK = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
@@ -178,8 +179,11 @@ def _take_object(run: Run, mine: dict[str, Any], say: Callable[[str], None]) -> 
     if before is not None:
         _say_taken(before, say)
     run.delete(NAME)
-    if not _create(run, mine):
-        raise _locked(run, _read(run))
+    created = _create(run, mine)
+    time.sleep(SETTLE)  # another that saw the same dead holder may delete what we have created
+    now = _read(run)
+    if not created or now is None or _name(now) != _name(mine):
+        raise _locked(run, now)
 
 
 def _create(run: Run, mine: dict[str, Any]) -> bool:

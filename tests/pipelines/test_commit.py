@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from pipelines.bench.difference import Difference, difference
+from pipelines.errors import Incomplete, UsageError
 from pipelines.extract.job import extract
 from pipelines.io import commit
+from pipelines.io.listing import expand
 from pipelines.io.store import Run
 from tests.conftest import plan
 
@@ -121,9 +123,6 @@ def test_changed_shards_are_listed_and_done_again_on_demand(
     scenes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With the group they were committed with; only what changed differs from before."""
-    from pipelines.errors import Incomplete
-    from pipelines.io.listing import expand
-
     folder = tmp_path / "data"
     folder.mkdir()
     urls = [shutil.copy(url, folder) for url in expand(scenes)]
@@ -141,9 +140,48 @@ def test_changed_shards_are_listed_and_done_again_on_demand(
 
 
 def test_a_shard_that_left_the_input_stays_committed(scenes: str, tmp_path: Path) -> None:
-    from pipelines.io.listing import expand
-
     urls = [shutil.copy(url, tmp_path) for url in expand(scenes)]
     extract(plan(",".join(urls), tmp_path / "run"))
     Path(urls[0]).unlink()
     assert extract(plan(",".join(urls), tmp_path / "run"))["written"] == 90
+
+
+@pytest.mark.parametrize("folder", ["images", "moments"])
+def test_files_that_went_missing_are_named_and_done_again(
+    run: Path, grouped: Path, scenes: str, folder: str
+) -> None:
+    next((run / folder).iterdir()).unlink()
+    (run / "images" / "stray.parquet").write_bytes(b"no Parquet")
+    problems = "; ".join(commit.check(Run(str(run))))
+    assert "a file cannot be read" in problems
+    assert "images/stray.parquet: no commit record speaks for it" in problems
+    with pytest.raises(Incomplete, match="shards that were asked for before are not done"):
+        extract(plan(expand(scenes)[0], run))
+    extract(plan(scenes, run))
+    agree(grouped, run)
+
+
+def test_a_changed_shard_is_not_redone_without_those_it_was_committed_with(
+    scenes: str, tmp_path: Path
+) -> None:
+    urls = [shutil.copy(url, tmp_path) for url in expand(scenes)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.extract.work.group_size", lambda *_: 3)
+        extract(plan(",".join(urls), tmp_path / "run"))
+    shutil.copy(urls[2], urls[0])
+    with pytest.raises(UsageError, match="2 shards that were committed with changed ones"):
+        extract(plan(urls[0], tmp_path / "run", redo_changed=True))
+    assert Run(str(tmp_path / "run")).images(["key"]).num_rows == 90
+
+
+def test_two_shards_of_one_id_are_refused(
+    scenes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one command, and in two."""
+    urls = expand(scenes)
+    monkeypatch.setattr("pipelines.io.shards.shard_id", lambda url: "same")
+    with pytest.raises(UsageError, match="have the same id same; rename one"):
+        extract(plan(scenes, tmp_path / "run"))
+    extract(plan(urls[2], tmp_path / "run"))
+    with pytest.raises(UsageError, match=r"has the id of .*, which is committed"):
+        extract(plan(urls[1], tmp_path / "run"))

@@ -290,3 +290,20 @@ def test_open_clip_is_the_real_one(dense_run: str) -> None:
     assert info["units"] == {"heads": 8, "neurons": 512, "pairs": 4096, "width": 128}
     assert isinstance(load_model("tiny", pretrained="none").model, open_clip.CLIP)
     assert pa.types.is_list(Run(dense_run).images(["pairs"]).schema.field("pairs").type)
+
+
+@pytest.mark.parametrize("field", ["key", "width", "score_yellow"])
+def test_no_field_takes_the_name_of_our_own_columns(
+    scenes: str, tmp_path: Path, field: str
+) -> None:
+    for asked in ({"columns": (field,)}, {"bucket": field}):
+        with pytest.raises(UsageError, match="has the name of one of nhd's own columns"):
+            extract(plan(scenes, tmp_path / "run", **asked))
+
+
+def test_the_output_is_the_same_place_for_workers_elsewhere(
+    scenes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    extract(plan(expand(scenes)[2], "run"))
+    assert Run(str(tmp_path / "run")).images(["key"]).num_rows == 10
