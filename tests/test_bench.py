@@ -7,6 +7,7 @@ import pytest
 from pipelines.bench import bench
 from pipelines.bench.faults import soak
 from pipelines.bench.memory import memory
+from pipelines.bench.result import table
 from pipelines.errors import UsageError
 
 
@@ -14,7 +15,7 @@ from pipelines.errors import UsageError
 @pytest.mark.timeout(4000)
 def test_200_shards_whatever_is_killed(tmp_path: Path) -> None:
     done = soak(str(tmp_path))
-    print("\n".join(done.lines()))
+    print("\n".join([*done.lines(), *table(done.results())]))
     assert all(result.kept for result in done.results())
     assert min(done.kills[kind] for kind in ("worker", "node", "driver")) >= 1
 
@@ -23,7 +24,7 @@ def test_200_shards_whatever_is_killed(tmp_path: Path) -> None:
 @pytest.mark.timeout(4000)
 def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
     results = memory(str(tmp_path))
-    print("\n".join(result.line() for result in results))
+    print("\n".join(table(results)))
     assert all(result.kept for result in results)
 
 

@@ -1,5 +1,6 @@
 """Measurements that users can repeat: `nhd bench`."""
 
+import importlib
 import os
 import shutil
 import sys
@@ -8,13 +9,20 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import asdict
 
-from pipelines.bench.result import Result
+from pipelines.bench.result import Result, table
 from pipelines.errors import UsageError
 from pipelines.io.files import write_json
 
+MEASURES = {
+    "start": "start",
+    "faults": "faults",
+    "memory": "memory",
+}
+"""What can be measured → the module here whose `measure(folder, seed)` does it."""
+
 
 def bench(what: Iterable[str], out: str | None, json: str | None, seed: int) -> list[Result]:
-    """Measure each of `what`, print it, and write all results to `json`.
+    """Measure each of `what`, print a table at the end, and write all results to `json`.
 
     Works in the new folder `out`, or in a temporary one. Raises UsageError where that is not
     possible, Incomplete if something that is measured fails.
@@ -32,26 +40,15 @@ def bench(what: Iterable[str], out: str | None, json: str | None, seed: int) -> 
         for name in dict.fromkeys(what):
             place = os.path.join(os.path.abspath(folder), name)
             os.makedirs(place)
-            found += MEASURES[name](place, seed)
+            print(f"measuring: {name}", flush=True)
+            found += _measure(name)(place, seed)
+    print("\n".join(table(found)), flush=True)
     if json is not None:
         write_json(json, [asdict(result) for result in found])
     return found
 
 
-def _faults(folder: str, seed: int) -> list[Result]:
-    from pipelines.bench.faults import soak
-
-    done = soak(folder, seed=seed)
-    print("\n".join(done.lines()), flush=True)
-    return done.results()
-
-
-def _memory(folder: str, seed: int) -> list[Result]:
-    from pipelines.bench.memory import memory
-
-    results = memory(folder)
-    print("\n".join(result.line() for result in results), flush=True)
-    return results
-
-
-MEASURES: dict[str, Callable[[str, int], list[Result]]] = {"faults": _faults, "memory": _memory}
+def _measure(name: str) -> Callable[[str, int], list[Result]]:
+    module = importlib.import_module(f"pipelines.bench.{MEASURES[name]}")
+    measure: Callable[[str, int], list[Result]] = module.measure
+    return measure

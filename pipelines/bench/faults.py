@@ -46,11 +46,18 @@ class Soak:
         counts = {k: float(v) for k, v in asdict(self.difference).items()}
         moments = counts.pop("moments")
         found = [
-            Result(f"faults: {name.replace('_', ' ')}", value, 0, "", None, target=0)
+            Result(f"faults: {name.replace('_', ' ')}", value, "", most=0)
             for name, value in counts.items()
         ]
-        found.append(Result("faults: moments", moments, 0, "", None, target=1e-9))
-        took = Result("faults: time", self.seconds, self.calm, "s", self.seconds / self.calm)
+        found.append(Result("faults: moments", moments, "", most=1e-9))
+        took = Result(
+            name="faults: time",
+            ours=self.seconds,
+            unit="s",
+            theirs=self.calm,
+            against="s in peace",
+            ratio=self.seconds / self.calm,
+        )
         return [*found, took]
 
     def lines(self) -> list[str]:
@@ -61,8 +68,14 @@ class Soak:
             f"killed: {killed}",
             f"times the command was run: {self.starts}",
             f"leases redone: {self.redone}",
-            *(result.line() for result in self.results()),
         ]
+
+
+def measure(folder: str, seed: int) -> list[Result]:
+    """The soak, with the story of what was done to it."""
+    done = soak(folder, seed=seed)
+    print("\n".join(done.lines()), flush=True)
+    return done.results()
 
 
 def soak(folder: str, count: int = 200, every: float = 8.0, seed: int = 0) -> Soak:

@@ -17,6 +17,11 @@ EVERY = 0.2  # seconds between looks
 LIMIT = 3600.0  # seconds that one extraction may take
 
 
+def measure(folder: str, seed: int) -> list[Result]:
+    """See `memory`."""
+    return memory(folder)
+
+
 def memory(folder: str, images: int = 2000, times: int = 10) -> list[Result]:
     """The largest resident memory of the driver and of its worker, on `images` scenes and on
     `times` as many, on a Ray of their own.
@@ -35,10 +40,11 @@ def memory(folder: str, images: int = 2000, times: int = 10) -> list[Result]:
         Result(
             name=f"{who}: memory on {times * images} images against {images}",
             ours=round(many[who] / 2**20, 1),
-            theirs=round(once[who] / 2**20, 1),
             unit="MiB",
+            theirs=round(once[who] / 2**20, 1),
+            against="MiB",
             ratio=many[who] / once[who],
-            target=PROMISED,
+            most=PROMISED,
         )
         for who in once
     ]

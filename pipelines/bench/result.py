@@ -1,35 +1,53 @@
-"""A measured ratio, as `nhd bench` prints it and writes it to JSON."""
+"""A measured figure, as `nhd bench` prints it and writes it to JSON."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Result:
-    """What we take, what the other takes, and the ratio; `low` and `high` are its spread."""
+    """What we take or reach, what it is held against, and the ratio of the two."""
 
     name: str
     ours: float
-    theirs: float
     unit: str
-    ratio: float | None
+    theirs: float | None = None
+    against: str = ""
+    """What `theirs` is."""
+    ratio: float | None = None
+    """Larger is better where `least` is promised, smaller where `most` is."""
     low: float | None = None
     high: float | None = None
-    target: float | None = None
-    """At most this was promised of the ratio, or of `ours` where there is no ratio."""
+    """The spread of the ratio, or of `ours` where there is none: first and third quartile."""
+    most: float | None = None
+    least: float | None = None
+    """At most, or at least, this was promised of the ratio, or of `ours` where there is none."""
 
     @property
     def kept(self) -> bool:
         """Was the promise kept?"""
         value = self.ours if self.ratio is None else self.ratio
-        return self.target is None or value <= self.target
+        return (self.most is None or value <= self.most) and (
+            self.least is None or value >= self.least
+        )
 
     def line(self) -> str:
         """For people."""
-        text = f"{self.name}: {self.ours:g} against {self.theirs:g} {self.unit}".rstrip()
-        if self.ratio is not None:
-            text += f", ratio {self.ratio:.3f}"
-        if self.low is not None:
-            text += f" ({self.low:.3g} to {self.high:.3g})"
-        if self.target is not None:
-            text += f", promised at most {self.target:g}" + ("" if self.kept else ": NOT KEPT")
-        return text
+        return ", ".join(part for part in self.cells() if part)
+
+    def cells(self) -> tuple[str, str, str, str]:
+        """What, the figures, the ratio with its spread, the promise."""
+        ours = f"{self.name}: {self.ours:.4g} {self.unit}".rstrip()
+        theirs = "" if self.theirs is None else f"against {self.theirs:.4g} {self.against}".rstrip()
+        spread = "" if self.low is None else f" ({self.low:.3g} to {self.high:.3g})"
+        ratio = spread.strip() if self.ratio is None else f"ratio {self.ratio:.3f}{spread}"
+        promise = "" if self.most is None else f"promised at most {self.most:g}"
+        promise = promise if self.least is None else f"promised at least {self.least:g}"
+        return ours, theirs, ratio, promise + ("" if self.kept else ": NOT KEPT")
+
+
+def table(results: Iterable[Result]) -> list[str]:
+    """Results as aligned lines."""
+    rows = [result.cells() for result in results]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
