@@ -3,7 +3,7 @@
 import importlib.metadata
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -74,7 +74,9 @@ def _extract(plan: Plan, target: Run, urls: list[str], sources: Sources) -> dict
     known = target.info["columns"] if target.exists("run.json") else {}
     settings = _settings(plan, [url for url in urls if sources[url] is not None], known)
     _same_configuration(target, _identity(settings))
-    with lock.held(target, _say) as held, _pool(plan, settings) as pool:
+    with ExitStack() as stack:
+        held = stack.enter_context(lock.held(target, _say))
+        pool = stack.enter_context(_pool(plan, replace(settings, holder=held.token)))
         description = pool.describe()
         info = _identity(settings) | description
         _same_configuration(target, info)

@@ -1,6 +1,7 @@
 """What a worker is told: the settings of the job once, then one group of shards at a time."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from pipelines.models import ModelSpec
 
@@ -23,6 +24,8 @@ class Settings:
     batch_size: int
     device: str
     decode_threads: int
+    holder: tuple[Any, ...] | None = None
+    """Who must hold the folder's lock while files are written (see `holder.check`)."""
 
 
 @dataclass(frozen=True)

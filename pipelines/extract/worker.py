@@ -23,6 +23,7 @@ from pipelines.io.store import Run
 from pipelines.io.stream import Clock, batches
 from pipelines.io.urls import fingerprint, without_secrets
 from pipelines.models import load_model
+from pipelines.run import holder
 from pipelines.run.runner import Done
 
 
@@ -98,6 +99,7 @@ class Extractor:
         records = [record | {"moments": name, "group": shards} for record in records]
         if total is not None and name is not None:
             start = time.perf_counter()
+            self._check_holder()
             self.run.write_moments(name, total, {"records": records})
             self.clock.add("write", start)
         return records
@@ -122,12 +124,17 @@ class Extractor:
         if _source(url) != source:
             raise ShardError(f"{without_secrets(url)} changed while it was read")
         start = time.perf_counter()
+        self._check_holder()
         record = files.finish()
         self.rejected += record["rejected"]
         self.clock.add("write", start)
         spent = {k: round(v - before[k], 3) for k, v in self.clock.seconds.items()}
         record |= {"url": without_secrets(url), "source": source, "seconds": spent}
         return record | {"batch_size": self.measurer.fits}, total
+
+    def _check_holder(self) -> None:
+        if self.settings.holder is not None:
+            holder.check(self.run, self.settings.holder)
 
 
 def _trim() -> None:

@@ -2,8 +2,9 @@
 
 A worker writes the image files of a group of shards, then the group's moments file. Only the
 driver, which holds the lock, writes commit records (`shards/<shard-id>.json`): the first record
-of a group commits the whole group. So a worker that was given up but lives on can write nothing
-that a reader would see, other than the very bytes that any worker would write.
+of a group commits the whole group. A worker that was given up but lives on can write nothing that
+a reader would see but the same rows again; one whose driver is gone does not write (it looks at
+the lock just before it does).
 
 What an interrupted run leaves is mended by the next (`recover`): a group with some of its records
 gets the rest, from the header of its moments file; everything that no record speaks for is removed.

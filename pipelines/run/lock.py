@@ -23,11 +23,10 @@ from pipelines.errors import JobError, Locked, Unwritable, UsageError
 from pipelines.io.files import is_local, reason, write_json
 from pipelines.io.store import Run
 from pipelines.io.urls import without_secrets
+from pipelines.run import holder
 
 HEARTBEAT = 20.0  # seconds between signs of life
-STALE = 120.0  # seconds of silence after which a holder that cannot be asked is taken for dead
 SETTLE = 2.0  # seconds after which a taken-over object is looked at again
-NAME = "lock.json"
 NO_FLOCK = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -39,9 +38,14 @@ class Held:
         self.heard = time.monotonic()
         self.lost = False
 
+    @property
+    def token(self) -> tuple[Any, ...]:
+        """What tells this holder from any other; for `holder.check`."""
+        return holder.name(self.mine)
+
     def check(self) -> None:
         """Raise Locked if the lock went to somebody else; looks again after a silence."""
-        if time.monotonic() - self.heard > STALE / 2:
+        if time.monotonic() - self.heard > holder.STALE / 2:
             self.beat()
         if self.lost:
             raise Locked(
@@ -51,13 +55,13 @@ class Held:
 
     def beat(self) -> None:
         """Say that this process lives, unless the lock is no longer its own."""
-        holder = _read(self.run)
-        if holder is not None and _name(holder) != _name(self.mine):
+        now_holds = holder.read(self.run)
+        if now_holds is not None and holder.name(now_holds) != holder.name(self.mine):
             self.lost = True
             return
         now = self.mine | {"beat": time.time()}
         if self.file is None:
-            write_json(self.run.at(NAME), now)
+            write_json(self.run.at(holder.NAME), now)
         else:
             _write(self.file, now)
         self.heard = time.monotonic()
@@ -66,7 +70,7 @@ class Held:
         """Let go."""
         if not self.lost:
             with contextlib.suppress(Exception):  # left behind, it is one of a dead process
-                self.run.delete(NAME)
+                self.run.delete(holder.NAME)
         if self.file is not None:
             os.close(self.file)
 
@@ -81,7 +85,7 @@ def held(run: Run, say: Callable[[str], None]) -> Iterator[Held]:
     mine = {
         "pid": os.getpid(),
         "host": socket.gethostname(),
-        "started": _started(os.getpid()),
+        "started": holder.started(os.getpid()),
         "since": time.time(),
     }
     lock = Held(run, mine, _acquire(run, mine, say))
@@ -96,12 +100,6 @@ def held(run: Run, say: Callable[[str], None]) -> Iterator[Held]:
         lock.release()
 
 
-def holder(run: Run) -> dict[str, Any] | None:
-    """Who works in the folder now, if anyone lives that does."""
-    found = _read(run)
-    return found if found is not None and _alive(found) else None
-
-
 def _beat(lock: Held, stop: threading.Event) -> None:
     while not stop.wait(HEARTBEAT):
         with contextlib.suppress(Exception):  # it is tried again, and silence has its own end
@@ -110,7 +108,7 @@ def _beat(lock: Held, stop: threading.Event) -> None:
 
 def _acquire(run: Run, mine: dict[str, Any], say: Callable[[str], None]) -> int | None:
     """Take the lock; return the open file that holds it, or None on an object store."""
-    fs, path = fsspec.core.url_to_fs(run.at(NAME))
+    fs, path = fsspec.core.url_to_fs(run.at(holder.NAME))
     try:
         if is_local(fs):
             return _take_file(run, path, mine, say)
@@ -138,7 +136,7 @@ def _take_file(run: Run, path: str, mine: dict[str, Any], say: Callable[[str], N
         except BaseException as error:
             os.close(file)
             if isinstance(error, BlockingIOError):
-                raise _locked(run, _read(run)) from None
+                raise _locked(run, holder.read(run)) from None
             if isinstance(error, OSError) and error.errno in NO_FLOCK:
                 _take_object(run, mine, say)
                 return None
@@ -150,8 +148,8 @@ def _take_file(run: Run, path: str, mine: dict[str, Any], say: Callable[[str], N
 
 def _sign(run: Run, file: int, mine: dict[str, Any], say: Callable[[str], None]) -> None:
     """Write our name over that of the last holder."""
-    before = _parse(os.pread(file, 4096, 0))
-    if before is not None and before["host"] != mine["host"] and _fresh(before):
+    before = holder.parse(os.pread(file, 4096, 0))
+    if before is not None and before["host"] != mine["host"] and holder.fresh(before):
         raise _locked(run, before)
     if before is not None:
         _say_taken(before, say)
@@ -173,70 +171,28 @@ def _write(file: int, value: dict[str, Any]) -> None:
 def _take_object(run: Run, mine: dict[str, Any], say: Callable[[str], None]) -> None:
     if _create(run, mine):
         return
-    before = _read(run)
-    if before is not None and _alive(before):
+    before = holder.read(run)
+    if before is not None and holder.alive(before):
         raise _locked(run, before)
     if before is not None:
         _say_taken(before, say)
-    run.delete(NAME)
+    run.delete(holder.NAME)
     created = _create(run, mine)
     time.sleep(SETTLE)  # another that saw the same dead holder may delete what we have created
-    now = _read(run)
-    if not created or now is None or _name(now) != _name(mine):
+    now = holder.read(run)
+    if not created or now is None or holder.name(now) != holder.name(mine):
         raise _locked(run, now)
 
 
 def _create(run: Run, mine: dict[str, Any]) -> bool:
-    fs, path = fsspec.core.url_to_fs(run.at(NAME))
+    fs, path = fsspec.core.url_to_fs(run.at(holder.NAME))
     data = json.dumps(mine | {"beat": time.time()}).encode()
     try:
         fs.pipe_file(path, data, mode="create")
     except FileExistsError:
-        there = _read(run)  # perhaps our own, if the first answer was lost
-        return there is not None and _name(there) == _name(mine)
+        there = holder.read(run)  # perhaps our own, if the first answer was lost
+        return there is not None and holder.name(there) == holder.name(mine)
     return True
-
-
-def _read(run: Run) -> dict[str, Any] | None:
-    try:
-        return _parse(run.read(NAME))
-    except FileNotFoundError:
-        return None
-
-
-def _parse(data: bytes) -> dict[str, Any] | None:
-    try:
-        found: dict[str, Any] = json.loads(data)
-    except ValueError:
-        return None
-    return found
-
-
-def _name(holder: dict[str, Any]) -> tuple[Any, ...]:
-    return holder["host"], holder["pid"], holder["since"]
-
-
-def _fresh(holder: dict[str, Any]) -> bool:
-    silent: float = time.time() - holder["beat"]
-    return silent < STALE
-
-
-def _alive(holder: dict[str, Any]) -> bool:
-    if holder["host"] != socket.gethostname():
-        return _fresh(holder)
-    return _started(holder["pid"]) == holder["started"]
-
-
-def _started(pid: int) -> str | None:
-    """When a process of this host started, in ticks since boot; pids are used again, this is not.
-
-    None if there is no such process.
-    """
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[19]
-    except FileNotFoundError:
-        return None
 
 
 def _locked(run: Run, by: dict[str, Any] | None) -> Locked:

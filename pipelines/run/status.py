@@ -7,7 +7,7 @@ from typing import Any
 from pipelines.io import commit
 from pipelines.io.shards import shard_id
 from pipelines.io.store import Run
-from pipelines.run import lock
+from pipelines.run import holder
 
 PHASES = ("read", "decode", "forward", "write")
 
@@ -31,7 +31,7 @@ def status(url: str, check: bool = False) -> dict[str, Any]:
         "run": url,
         "model": info["model"],
         "complete": set(wanted) <= done,
-        "running": lock.holder(run) is not None,
+        "running": holder.living(run) is not None,
         "shards": {
             "all": len(wanted),
             "done": len(set(wanted) & done),

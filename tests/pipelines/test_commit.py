@@ -2,16 +2,22 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipelines.bench.difference import Difference, difference
-from pipelines.errors import Incomplete, UsageError
+from pipelines.errors import Incomplete, Locked, UsageError
+from pipelines.extract import job
 from pipelines.extract.job import extract
+from pipelines.extract.settings import Group
+from pipelines.extract.worker import Extractor
 from pipelines.io import commit
 from pipelines.io.listing import expand
+from pipelines.io.shards import shard_id
 from pipelines.io.store import Run
+from pipelines.run import lock
 from tests.conftest import plan
 
 
@@ -185,3 +191,23 @@ def test_two_shards_of_one_id_are_refused(
     extract(plan(urls[2], tmp_path / "run"))
     with pytest.raises(UsageError, match=r"has the id of .*, which is committed"):
         extract(plan(urls[1], tmp_path / "run"))
+
+
+def test_a_worker_whose_driver_is_gone_writes_nothing(scenes: str, tmp_path: Path) -> None:
+    """It lives on for a while; what it works on may be committed by another run meanwhile."""
+    out = tmp_path / "run"
+    extract(plan(scenes, out))
+    before = times(out)
+    (shard,) = expand(scenes)[:1]
+    group = Group(((shard_id(shard), shard),))
+    settings = job._settings(plan(scenes, out), [shard])
+    with lock.held(Run(str(out)), print) as other:
+        ours = other.token
+        Extractor(replace(settings, holder=ours)).work(group)
+        assert times(out) != before, "the holder's own worker writes"
+        before = times(out)
+        with pytest.raises(Locked, match="no longer holds"):
+            Extractor(replace(settings, holder=("gone", *ours[1:]))).work(group)
+    with pytest.raises(Locked, match="no longer holds"):
+        Extractor(replace(settings, holder=ours)).work(group)
+    assert times(out) == before
