@@ -64,6 +64,11 @@ def feature_map(visual: nn.Module, images: Tensor) -> Tensor:
         TypeError: the tower is not a ModifiedResNet that ends in an attention pool.
     """
     attention_pool_of(visual)
+    return convolve(visual, images)
+
+
+def convolve(visual: nn.Module, images: Tensor) -> Tensor:
+    """What `feature_map` does, for a tower that is known to have the parts."""
     hidden = images
     for name in TRUNK:
         hidden = getattr(visual, name)(hidden)

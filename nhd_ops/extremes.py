@@ -15,6 +15,7 @@ EMPTY = -(2**63)
 """Fills the places of a list that has fewer than k images; below every real key."""
 IDS = 2**32
 UNITS_AT_ONCE = 16384
+DENSE = 1 / 16  # of the values may be candidates; if more are, sorting all of them is faster
 
 
 def pack(values: Tensor, ids: Tensor) -> Tensor:
@@ -70,6 +71,35 @@ def merge_at(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 def merge(a: Tensor, b: Tensor) -> Tensor:
     """The k largest of two lists [U,k] of keys."""
     return merge_at(a, b)[0]
+
+
+def update(keys: Tensor, values: Tensor, ids: Tensor) -> Tensor:
+    """`merge(keys, largest(values, ids, k))`, for a list that few of the values can enter.
+
+    Values below a unit's k-th are set aside by one comparison; only the rest is sorted.
+
+    Args:
+        keys: [U,k].
+        values: [B,U], finite; ids: [B].
+    """
+    k = keys.shape[1]
+    bar = torch.where(keys[:, -1] == EMPTY, -torch.inf, unpack(keys[:, -1])[0])  # [U]
+    image, unit = (values >= bar).nonzero(as_tuple=True)
+    if len(unit) > DENSE * values.numel():
+        return merge(keys, largest(values, ids, k))
+    order = unit.argsort(stable=True)
+    image, unit = image[order], unit[order]
+    touched, counts = torch.unique_consecutive(unit, return_counts=True)
+    if len(touched) == 0:
+        return keys
+    begin = counts.cumsum(0) - counts  # [t], where each unit's candidates begin
+    row = torch.arange(len(touched), device=keys.device).repeat_interleave(counts)
+    place = torch.arange(len(unit), device=keys.device) - begin[row]
+    found = keys.new_full((len(touched), int(counts.max())), EMPTY)
+    found[row, place] = pack(values[image, unit], ids[image])
+    merged = keys.clone()
+    merged[touched] = torch.cat([keys[touched], found], dim=1).topk(k).values
+    return merged
 
 
 def relabel(keys: Tensor, starts_old: Tensor, starts_new: Tensor) -> Tensor:

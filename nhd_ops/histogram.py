@@ -7,6 +7,8 @@ factor of two in the value at worst, and much better where the mass is spread ov
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 
@@ -25,20 +27,28 @@ def bin_of(values: Tensor) -> Tensor:
 
     Zero falls in the first bin above zero, a value equal to an edge in the bin further from zero.
     """
-    bits = values.float().contiguous().view(torch.int32)
-    exponent = ((bits >> 23) & 0xFF) - 127  # floor(log2|x|), or -127 for zero and subnormals
+    # Adding zero turns -0.0 into 0.0.
+    bits = (values.float() + 0.0).contiguous().view(torch.int32)
+    return _bins(values.device)[(bits >> 23) & 0x1FF]
+
+
+@functools.cache
+def _bins(device: torch.device) -> Tensor:
+    """The bin of every sign and exponent of a float32: [512] int64."""
+    exponent = torch.arange(256) - 127  # floor(log2|x|), or -127 for zero and subnormals
     octave = (exponent - LOWEST + 1).clamp(0, HIGHEST - LOWEST + 1)
     upper = len(POSITIVE_EDGES) + 1
-    return torch.where(values < 0, upper - 1 - octave, upper + octave).long()
+    return torch.cat([upper + octave, upper - 1 - octave]).to(device)
 
 
 def histogram_of(values: Tensor) -> Tensor:
     """Count each unit's values: [B,...] → [...,48] int32 (good for 2·10⁹ images)."""
     units = values.shape[1:]
-    counts = torch.zeros(units.numel(), BINS, dtype=torch.int32, device=values.device)
+    counts = torch.zeros(units.numel() * BINS, dtype=torch.int32, device=values.device)
+    first = torch.arange(units.numel(), device=values.device) * BINS  # [U]
     for block in torch.split(values.flatten(1), IMAGES_AT_ONCE):
-        bins = bin_of(block.T)  # [U,b]
-        counts.scatter_add_(1, bins, torch.ones_like(bins, dtype=torch.int32))
+        places = (bin_of(block) + first).flatten()
+        counts.index_add_(0, places, torch.ones_like(places, dtype=torch.int32))
     return counts.view(*units, BINS)
 
 

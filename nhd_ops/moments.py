@@ -79,20 +79,31 @@ def moments_of(
     Raises:
         ValueError: there is no image, or a coefficient is not finite.
     """
-    _refuse(coefficients)
-    pairs, none = coefficients.flatten(1), coefficients.new_zeros(len(coefficients), 0)
-    s = centre(coefficients)
-    neurons = Centred(s.values.mT, s.mean.mT, s.deviations.mT)
-    return Moments(
-        pair_moments_of(s, geometry.norms),
-        extremes.largest(pairs, ids, TOP),
-        extremes.largest(-pairs, ids, TOP),
-        unit_moments_of(neurons, geometry.neuron_gram, ids, TOP),
-        unit_moments_of(_head_values(s, geometry), geometry.head_gram, ids, TOP),
-        concept_moments_of(s, none if similarity is None else similarity),
-        label_moments_of(s, (none if labels is None else labels).bool()),
-        _bucket_moments(coefficients, geometry.norms, buckets or ()),
-    )
+    pairs = coefficients.flatten(1)
+    tops = extremes.largest(pairs, ids, TOP), extremes.largest(-pairs, ids, TOP)
+    return _moments_of(coefficients, geometry, ids, similarity, labels, buckets, tops)
+
+
+def add(
+    moments: Moments,
+    coefficients: Tensor,
+    geometry: Geometry,
+    ids: Tensor,
+    *,
+    similarity: Tensor | None = None,
+    labels: Tensor | None = None,
+    buckets: Sequence[str] | None = None,
+) -> Moments:
+    """`merge(moments, moments_of(...))`, faster: few images are among a pair's extremes.
+
+    Arguments and errors are those of `moments_of` and `merge`.
+    """
+    pairs = coefficients.flatten(1)
+    tops = moments.largest, moments.smallest
+    part = _moments_of(coefficients, geometry, ids, similarity, labels, buckets, tops)
+    _refuse_other(moments, part)
+    largest = extremes.update(moments.largest, pairs, ids)
+    return _merge(moments, part, (largest, extremes.update(moments.smallest, -pairs, ids)))
 
 
 def merge(a: Moments, b: Moments) -> Moments:
@@ -101,6 +112,12 @@ def merge(a: Moments, b: Moments) -> Moments:
     Raises:
         ValueError: the two were made with different models, concepts or labels.
     """
+    _refuse_other(a, b)
+    tops = extremes.merge(a.largest, b.largest), extremes.merge(a.smallest, b.smallest)
+    return _merge(a, b, tops)
+
+
+def _refuse_other(a: Moments, b: Moments) -> None:
     for name, left, right in (
         ("pair shapes", a.pairs.mean.shape, b.pairs.mean.shape),
         ("numbers of concepts", a.concepts.mean.shape, b.concepts.mean.shape),
@@ -111,10 +128,12 @@ def merge(a: Moments, b: Moments) -> Moments:
                 f"Cannot merge moments of different {name}, {list(left)} and {list(right)}: "
                 "both must come from the same model, concepts and labels."
             )
+
+
+def _merge(a: Moments, b: Moments, tops: tuple[Tensor, Tensor]) -> Moments:
     return Moments(
         pair_moments.merge(a.pairs, b.pairs),
-        extremes.merge(a.largest, b.largest),
-        extremes.merge(a.smallest, b.smallest),
+        *tops,
         unit_moments.merge(a.neurons, b.neurons),
         unit_moments.merge(a.heads, b.heads),
         merge_concepts(a.concepts, b.concepts),
@@ -152,6 +171,31 @@ def from_tensors(tensors: Mapping[str, Tensor], bucket_names: Sequence[str] = ()
     return built
 
 
+def _moments_of(
+    coefficients: Tensor,
+    geometry: Geometry,
+    ids: Tensor,
+    similarity: Tensor | None,
+    labels: Tensor | None,
+    buckets: Sequence[str] | None,
+    tops: tuple[Tensor, Tensor],
+) -> Moments:
+    _refuse(coefficients)
+    none = coefficients.new_zeros(len(coefficients), 0)
+    s = centre(coefficients)
+    by_neuron = coefficients.permute(2, 0, 1).contiguous()  # [C,B,H]
+    neurons = Centred(by_neuron, s.mean.mT, by_neuron - s.mean.mT.to(by_neuron.dtype)[:, None])
+    return Moments(
+        pair_moments_of(s, geometry.norms),
+        *tops,
+        unit_moments_of(neurons, geometry.neuron_gram, ids, TOP),
+        unit_moments_of(_head_values(s, geometry), geometry.head_gram, ids, TOP),
+        concept_moments_of(s, none if similarity is None else similarity),
+        label_moments_of(s, (none if labels is None else labels).bool()),
+        _bucket_moments(coefficients, geometry.norms, buckets or ()),
+    )
+
+
 def _refuse(coefficients: Tensor) -> None:
     if len(coefficients) == 0:
         raise ValueError("Moments of no images are undefined: skip empty batches.")
@@ -163,11 +207,11 @@ def _refuse(coefficients: Tensor) -> None:
 
 
 def _head_values(s: Centred, geometry: Geometry) -> Centred:
-    """The heads' value vectors [B,H,E], multiplied after centring: their means may be large."""
+    """The heads' value vectors [H,B,E], multiplied after centring: their means may be large."""
     value = geometry.directions.value
     mean = torch.einsum("hc,hec->he", s.mean, value.double())
-    deviations = geometry.directions.head_values(s.deviations)
-    return Centred(deviations + mean.to(value.dtype), mean, deviations)
+    deviations = s.deviations.transpose(0, 1) @ value.mT
+    return Centred(deviations + mean.to(value.dtype)[:, None], mean, deviations)
 
 
 def _bucket_moments(

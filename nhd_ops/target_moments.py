@@ -74,5 +74,5 @@ def merge_labels(a: LabelMoments, b: LabelMoments) -> LabelMoments:
 
 def _against(targets: Tensor, deviations: Tensor) -> Tensor:
     """Σ over images of target · (s - mean): [B,Q] and [B,H,C] → [Q,H,C] fp64."""
-    total = comoment_of(targets[:, None], deviations.flatten(1)[:, None])  # [1,Q,H·C]
+    total = comoment_of(targets[None], deviations.flatten(1)[None])  # [1,Q,H·C]
     return total.view(-1, *deviations.shape[1:])

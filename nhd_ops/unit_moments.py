@@ -41,32 +41,35 @@ class UnitMoments:
 
 
 def gram_norms(vectors: Tensor, gram: Tensor) -> Tensor:
-    """√(xᵀ G x): vectors [B,U,W], Grams [U,W,W] → [B,U]."""
-    through = vectors.transpose(0, 1) @ gram  # [U,B,W]
-    return (through.transpose(0, 1) * vectors).sum(-1).clamp_min(0).sqrt()
+    """√(xᵀ G x): vectors [U,B,W], Grams [U,W,W] → [U,B]."""
+    squares: Tensor = torch.linalg.vecdot(vectors @ gram, vectors)
+    return squares.clamp_min(0).sqrt()
 
 
 def comoment_of(a: Tensor, b: Tensor) -> Tensor:
-    """Σ over images of a bᵀ, in fp64: [B,U,V] and [B,U,W] → [U,V,W].
+    """Σ over images of a bᵀ, in fp64: [U,B,V] and [U,B,W] → [U,V,W].
 
     Products are summed in the dtype of the inputs over 64 images at most, so that fp32 stays
     within 1e-6 whatever the batch size.
     """
-    total = torch.zeros(*a.shape[1:], b.shape[2], dtype=torch.float64, device=a.device)
-    for start in range(0, len(a), IMAGES_AT_ONCE):
+    units, images, width = a.shape
+    total = torch.zeros(units, width, b.shape[2], dtype=torch.float64, device=a.device)
+    for start in range(0, images, IMAGES_AT_ONCE):
         block = slice(start, start + IMAGES_AT_ONCE)
-        total += a[block].permute(1, 2, 0) @ b[block].transpose(0, 1)
+        total += a[:, block].mT @ b[:, block]
     return total
 
 
 def unit_moments_of(x: Centred, gram: Tensor, ids: Tensor, top: int) -> UnitMoments:
-    """Moments of one batch: vectors [B,U,W], Grams [U,W,W], image ids [B]."""
-    keys, rows = extremes.largest_at(gram_norms(x.values, gram), ids, top)
-    units = torch.arange(len(keys), device=keys.device)[:, None]
-    best = x.values[rows, units]  # [U,top,W]
+    """Moments of one batch, given unit by unit: vectors [U,B,W], Grams [U,W,W], image ids [B].
+
+    Contiguous vectors make the products several times faster.
+    """
+    keys, rows = extremes.largest_at(gram_norms(x.values, gram).T, ids, top)
+    best = x.values.take_along_dim(rows[..., None], dim=1)  # [U,top,W]
     best = best.masked_fill((keys == extremes.EMPTY)[..., None], 0)
     comoment = comoment_of(x.deviations, x.deviations)
-    return UnitMoments(len(x.values), x.mean, comoment, keys, best)
+    return UnitMoments(len(ids), x.mean, comoment, keys, best)
 
 
 def merge(a: UnitMoments, b: UnitMoments) -> UnitMoments:

@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from nhd_ops import concepts, moments
+from nhd_ops import concepts
+from nhd_ops.accumulator import Accumulator
+from nhd_ops.moments import Moments
 from pipelines.errors import Incomplete, UsageError
 from pipelines.extract.decomposer import Decomposer
 from pipelines.extract.settings import Settings
@@ -18,10 +20,9 @@ BUCKETS = 256
 
 
 class Measured(NamedTuple):
-    """What came of some images; no rows and no moments where the model gave no finite output."""
+    """What came of some images; no rows where the model gave no finite output."""
 
     rows: rows.Batch | None
-    moments: moments.Moments | None
     rejects: list[Reject]
 
 
@@ -30,6 +31,7 @@ class Measurer:
 
     def __init__(self, decomposer: Decomposer, settings: Settings) -> None:
         self.decomposer, self.settings = decomposer, settings
+        self.accumulator = Accumulator(decomposer.geometry)
         self.dense = settings.keep == "dense"
         self.fits = settings.batch_size
         self.notes: list[str] = []
@@ -42,7 +44,7 @@ class Measurer:
         one image is too much.
         """
         good, bad = self._admit(items)
-        yield Measured(None, None, bad)
+        yield Measured(None, bad)
         waiting = [good] if good else []
         while waiting:
             part = waiting.pop(0)
@@ -56,6 +58,20 @@ class Measurer:
                 continue
             first_id += len(found.rows.samples) if found.rows is not None else 0
             yield found
+
+    def moments(self) -> Moments | None:
+        """Of all rows since the last call; None if there were none."""
+        while True:
+            try:
+                return self.accumulator.take()
+            except (RuntimeError, MemoryError) as error:
+                if not _out_of_memory(error):
+                    raise
+            self._shrink(self.accumulator.images)
+
+    def forget(self) -> None:
+        """Drop what was measured since the last call of `moments`."""
+        self.accumulator = Accumulator(self.decomposer.geometry, self.accumulator.images)
 
     def _attempt(self, items: list[Decoded], first_id: int) -> Measured | None:
         """None if memory ran out; by then nothing refers to what was computed."""
@@ -72,7 +88,8 @@ class Measurer:
                 f"one image does not fit into the memory of {self.settings.device}; take a smaller "
                 "model, --dtype bfloat16 or a larger device, and run the same command again"
             )
-        self.fits = size // 2
+        self.fits = min(self.fits, size // 2)
+        self.accumulator.shrink(min(self.accumulator.images, self.fits))
         self.notes.append(f"memory ran out: batches are now of {self.fits} images")
         if self.settings.device.startswith("cuda"):
             torch.cuda.empty_cache()
@@ -102,36 +119,35 @@ class Measurer:
             ]
             kept = [item for item, ok in zip(items, finite.tolist(), strict=True) if ok]
             if not kept:
-                return Measured(None, None, lost)
+                return Measured(None, lost)
             coefficients, embedding = coefficients[finite], embedding[finite]
             measures = self.decomposer.measures(coefficients, embedding)
-            part = self._moments(coefficients, kept, measures.similarity, first_id)
             found = self._rows(kept, coefficients, embedding, measures)
-            return Measured(found, part, lost)
+            self._add(coefficients, kept, measures.similarity, first_id)  # last: it may not repeat
+            return Measured(found, lost)
 
-    def _moments(
+    def _add(
         self, coefficients: Tensor, kept: list[Decoded], similarity: Tensor, first_id: int
-    ) -> moments.Moments:
+    ) -> None:
         fields = [item.sample.fields for item in kept]
         labels = torch.tensor([[bool(f[name]) for name in self.settings.labels] for f in fields])
         ids = torch.arange(first_id, first_id + len(kept), device=coefficients.device)
-        return moments.moments_of(
+        self.accumulator.add(
             coefficients,
-            self.decomposer.geometry,
             ids,
-            similarity=similarity,
-            labels=labels.to(coefficients.device).view(len(kept), -1),
-            buckets=self._buckets(fields),
+            similarity,
+            labels.to(coefficients.device).view(len(kept), -1),
+            self._buckets(fields),
         )
 
-    def _buckets(self, fields: list[dict[str, Any]]) -> list[str] | None:
+    def _buckets(self, fields: list[dict[str, Any]]) -> list[str]:
         """Each image's bucket, named after the value in its row; "None" where it has none.
 
         Raises UsageError for more buckets than there should be moments of.
         """
         name = self.settings.bucket
         if name is None:
-            return None
+            return []
         kind = self.settings.columns[name]
         found = [str(rows.fit_type(f.get(name), kind)) for f in fields]
         self.buckets.update(found)

@@ -110,19 +110,20 @@ class Extractor:
         before = dict(self.clock.seconds)
         source = _source(url)
         files = ShardFiles(self.run, shard, self.layout, self.provenance)
-        total: moments.Moments | None = None
         size = self.settings.batch_size
+        self.measurer.forget()  # a shard that failed on its way may have left something
         with closing(batches(url, self.transform, size, self.threads, self.clock)) as stream:
             for items in stream:
                 start = time.perf_counter()
                 for found in self.measurer.measure(items, first_id + files.written):
                     files.add(found.rows, found.rejects)
-                    if (part := found.moments) is not None:
-                        total = part if total is None else moments.merge(total, part)
                 self.images += len(items)
                 self.clock.add("forward", start)
         if _source(url) != source:
             raise ShardError(f"{without_secrets(url)} changed while it was read")
+        start = time.perf_counter()
+        total = self.measurer.moments()
+        self.clock.add("forward", start)
         start = time.perf_counter()
         self._check_holder()
         record = files.finish()

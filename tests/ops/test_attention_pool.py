@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from nhd_ops import attention_pool as ap
+from nhd_ops.trunk import Trunk
 from tests import reference
 from tests.ops import random_world
 
@@ -26,6 +27,11 @@ def test_total_is_encode_image(name):
     images = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(1))
     features = ap.feature_map(visual, images)
     total = ap.directions_of(visual.attnpool).total(ap.coefficients(visual.attnpool, features))
+    assert relative(total, visual(images)) < 1e-5
+
+    fast = Trunk(visual)(images)
+    assert relative(fast, features) < 1e-5
+    total = ap.directions_of(visual.attnpool).total(ap.coefficients(visual.attnpool, fast))
     assert relative(total, visual(images)) < 1e-5
 
     exact = copy.deepcopy(visual.attnpool).double()

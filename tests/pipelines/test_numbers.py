@@ -1,7 +1,6 @@
 """Weights, activations and memory that are not as they should be."""
 
 import dataclasses
-import functools
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from nhd_ops.extremes import unpack
-from nhd_ops.moments import merge
 from pipelines.errors import Incomplete, UsageError
 from pipelines.extract.job import extract
 from pipelines.extract.worker import Extractor
@@ -130,6 +128,7 @@ def test_batches_are_halved_when_memory_runs_out_and_nothing_is_lost(
 ) -> None:
     worker = extractor(tmp_path, scenes)
     whole = list(worker.measurer.measure(list(images), 0))
+    worker.measurer.forget()
     passed = greedy(worker, most=5)
     found = [m for m in worker.measurer.measure(list(images), 0) if m.rows]
     assert passed == [4] * 10, "32, 16 and 8 were too many"
@@ -138,8 +137,8 @@ def test_batches_are_halved_when_memory_runs_out_and_nothing_is_lost(
     assert keys == [item.sample.key for item in images]
     expected = torch.cat([m.rows.embedding for m in whole if m.rows])
     torch.testing.assert_close(torch.cat([m.rows.embedding for m in found if m.rows]), expected)
-    total = functools.reduce(merge, [m.moments for m in found if m.moments])
-    assert total.count == 40
+    total = worker.measurer.moments()
+    assert total is not None and total.count == 40
     ids = unpack(total.largest)[1]
     assert set(ids.unique().tolist()) - {-1} == set(range(40)), "each image under its own number"
 
