@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pipelines.io.preprocess import How
 from pipelines.models import ModelSpec
 
 
@@ -22,6 +23,7 @@ class Settings:
     dtype: str
     batch_size: int
     device: str
+    preprocess: How
     decode_threads: int
 
 
