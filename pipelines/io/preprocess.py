@@ -88,7 +88,8 @@ class Preprocess:
         resized = tensor_ops.resize(
             decoded.permute(2, 0, 1), [self.size], self.interpolation, antialias=True
         )
-        kept = tensor_ops.center_crop(resized, [self.size, self.size])
+        top, left = (round((side - self.size) / 2) for side in resized.shape[1:])
+        kept = resized[:, top : top + self.size, left : left + self.size]
         return _channels_first(np.ascontiguousarray(kept.permute(1, 2, 0).numpy()))
 
     def _exact(self, image: Image.Image) -> Tensor:

@@ -1,6 +1,8 @@
 """The exact way is open_clip's own, bit by bit; the fast one stays close and judges nothing."""
 
 import io
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -193,6 +195,31 @@ def test_the_two_ways_differ_in_name_and_are_not_mixed_in_one_run(
     assert Run(str(tmp_path)).info["preprocess_id"] == EXACT.id
     with pytest.raises(UsageError, match="preprocess_id was pillow-bdf3e573 and is now simplejpeg"):
         extract(plan(scenes, tmp_path))
+
+
+THREADS = """
+import os, pathlib, sys, torch
+from pipelines.io.images import decode
+from pipelines.io.preprocess import preprocess_of
+from pipelines.io.shards import Sample
+from pipelines.tiny.model import preprocess
+
+torch.set_num_threads(4)
+before = len(os.listdir("/proc/self/task"))
+for how in ("fast", "exact"):
+    sample = Sample("", pathlib.Path(sys.argv[1]).read_bytes(), None, {})
+    found = decode(sample, preprocess_of(preprocess(), how))
+    print(tuple(found.pixels.shape), len(os.listdir("/proc/self/task")) - before)
+torch.ones(1 << 20).add(1)
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+
+
+def test_decoding_starts_no_threads_of_torch(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg((1920, 1281), "4:2:0"))
+    command = [sys.executable, "-c", THREADS, str(tmp_path / "a.jpg")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["(3, 128, 128) 0", "(3, 128, 128) 0", "3"]
 
 
 @pytest.mark.parametrize(
