@@ -81,6 +81,7 @@ def extract(command: Extract) -> None:
         dtype=command.dtype,
         batch_size=command.batch_size,
         device=command.device,
+        preprocess=command.preprocess,
         workers=command.workers,
         decode_threads=command.decode_threads,
         in_process=command.in_process,

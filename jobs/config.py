@@ -45,6 +45,8 @@ class Extract:
     """Precision of the convolutions; the attention pool always runs in float32."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the model runs."""
+    preprocess: Literal["fast", "exact"] = "fast"
+    """`exact` is open_clip's own transform, bit by bit; `fast` rounds otherwise, on JPEGs only."""
     workers: int = 0
     """Ray actors; 0 means one per GPU, or one per four CPU cores."""
     decode_threads: int = 0

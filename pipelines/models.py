@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
 
 from pipelines.errors import UsageError
-from pipelines.io.images import Transform, preprocess_id
+from pipelines.io.preprocess import How, Preprocess, preprocess_of
 from pipelines.tiny import model as tiny
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -37,7 +37,7 @@ class LoadedModel:
     """A CLIP in eval mode with what belongs to it."""
 
     model: Any
-    preprocess: Transform
+    preprocess: Preprocess
     tokenizer: Tokenizer
     weights_sha256: str
     spec: ModelSpec
@@ -45,7 +45,7 @@ class LoadedModel:
     @property
     def preprocess_id(self) -> str:
         """Short name of the preprocessing."""
-        return preprocess_id(self.preprocess)
+        return self.preprocess.id
 
 
 def load_model(
@@ -53,17 +53,20 @@ def load_model(
     pretrained: str | None = None,
     checkpoint: str | None = None,
     device: str = "cpu",
+    how: How = "fast",
 ) -> LoadedModel:
     """Load a model with its preprocessing and tokenizer, in fp32 and eval mode, on `device`.
 
     Raises UsageError for an unknown name or tag, a model without neuron-head pairs, weights that
-    cannot be had or are not finite, and a checkpoint that does not fit.
+    cannot be had or are not finite, and a checkpoint that does not fit. `how` images are prepared
+    is told in `pipelines.io.preprocess`.
     """
     spec = ModelSpec(name, pretrained, checkpoint)
     if name == "tiny":
-        clip, preprocess, tokenizer = _tiny(spec)
+        clip, transform, tokenizer = _tiny(spec)
     else:
-        clip, preprocess, tokenizer = _open_clip(spec)
+        clip, transform, tokenizer = _open_clip(spec)
+    preprocess = preprocess_of(transform, how)
     _check_finite(clip)
     clip = clip.eval().requires_grad_(False).to(device)
     return LoadedModel(clip, preprocess, tokenizer, weights_sha256(clip), spec)
@@ -78,7 +81,7 @@ def _check_finite(clip: torch.nn.Module) -> None:
         )
 
 
-def _tiny(spec: ModelSpec) -> tuple[Any, Transform, Tokenizer]:
+def _tiny(spec: ModelSpec) -> tuple[Any, Any, Tokenizer]:
     if spec.pretrained == "none":
         with torch.random.fork_rng():
             torch.manual_seed(RANDOM_SEED)
@@ -96,7 +99,7 @@ def _tiny(spec: ModelSpec) -> tuple[Any, Transform, Tokenizer]:
     return clip, tiny.preprocess(), tiny.tokenizer()
 
 
-def _open_clip(spec: ModelSpec) -> tuple[Any, Transform, Tokenizer]:
+def _open_clip(spec: ModelSpec) -> tuple[Any, Any, Tokenizer]:
     _check_name(spec.name)
     pretrained = _pretrained(spec)
     try:

@@ -15,6 +15,7 @@ from pipelines.extract.work import Work
 from pipelines.extract.worker import Extractor
 from pipelines.io import rows, shards
 from pipelines.io.listing import absolute, expand
+from pipelines.io.preprocess import How
 from pipelines.io.store import SCHEMA_VERSION, Run
 from pipelines.io.urls import Fingerprint, fingerprints, redact, without_secrets
 from pipelines.models import ModelSpec
@@ -47,6 +48,7 @@ class Plan:
     dtype: str = "float32"
     batch_size: int = 64
     device: str = "auto"
+    preprocess: How = "fast"
     workers: int = 0
     decode_threads: int = 0
     in_process: bool = False
@@ -166,6 +168,7 @@ def _settings(plan: Plan, urls: list[str], known: dict[str, str] | None = None) 
         dtype=plan.dtype,
         batch_size=plan.batch_size,
         device=device,
+        preprocess=plan.preprocess,
         decode_threads=threads,
     )
 

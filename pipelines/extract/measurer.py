@@ -14,6 +14,7 @@ from pipelines.extract.decomposer import Decomposer
 from pipelines.extract.settings import Settings
 from pipelines.io import rows
 from pipelines.io.images import Decoded
+from pipelines.io.preprocess import stacked
 from pipelines.io.rejects import Reject
 
 BUCKETS = 256
@@ -108,7 +109,7 @@ class Measurer:
         return good, bad
 
     def _batch(self, items: list[Decoded], first_id: int) -> Measured:
-        pixels = torch.stack([item.pixels for item in items]).to(self.settings.device)
+        pixels = self._pixels(items)
         with torch.inference_mode():
             coefficients, embedding = self.decomposer.forward(pixels)
             finite = coefficients.flatten(1).isfinite().all(1) & embedding.isfinite().all(1)
@@ -125,6 +126,13 @@ class Measurer:
             found = self._rows(kept, coefficients, embedding, measures)
             self._add(coefficients, kept, measures.similarity, first_id)  # last: it may not repeat
             return Measured(found, lost)
+
+    def _pixels(self, items: list[Decoded]) -> Tensor:
+        """What the model takes: fp32 [B,3,S,S] on its device, moved there as uint8."""
+        batch = stacked([item.pixels for item in items])
+        if self.settings.device.startswith("cuda"):
+            batch = batch.pin_memory().to(self.settings.device, non_blocking=True)
+        return self.decomposer.loaded.preprocess.normalise(batch)
 
     def _add(
         self, coefficients: Tensor, kept: list[Decoded], similarity: Tensor, first_id: int

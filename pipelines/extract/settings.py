@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.io.preprocess import How
 from pipelines.models import ModelSpec
 
 
@@ -23,6 +24,7 @@ class Settings:
     dtype: str
     batch_size: int
     device: str
+    preprocess: How
     decode_threads: int
     holder: tuple[Any, ...] | None = None
     """Who must hold the folder's lock while files are written (see `holder.check`)."""

@@ -19,6 +19,7 @@ from pipelines.extract.settings import Group, Settings
 from pipelines.extract.shard_files import ShardFiles
 from pipelines.io import rows
 from pipelines.io.files import sha256
+from pipelines.io.images import Transform
 from pipelines.io.store import Run
 from pipelines.io.stream import Clock, batches
 from pipelines.io.urls import fingerprint, without_secrets
@@ -34,7 +35,9 @@ class Extractor:
         self.settings = settings
         self.run = Run(settings.out)
         spec = settings.model
-        loaded = load_model(spec.name, spec.pretrained, spec.checkpoint, settings.device)
+        loaded = load_model(
+            spec.name, spec.pretrained, spec.checkpoint, settings.device, settings.preprocess
+        )
         self.decomposer = Decomposer(
             loaded,
             settings.concepts,
@@ -42,7 +45,7 @@ class Extractor:
             settings.dtype,
             settings.device,
         )
-        self.transform = loaded.preprocess
+        self.transform: Transform = loaded.preprocess
         self.threads = ThreadPoolExecutor(settings.decode_threads)
         self.clock = Clock()
         self.images, self.rejected = 0, 0

@@ -1,15 +1,14 @@
-"""Decode and preprocess images exactly as open_clip's evaluation transform does, with Pillow.
+"""Decode and preprocess images as open_clip's evaluation transform does.
 
-Whatever bytes a sample holds, it becomes a Decoded or a Reject. Pixels are those of the file, as
-open_clip takes them: the first frame, resized in the file's own mode before it is made RGB, and
-turned only where Pillow itself does so (TIFF), not by the EXIF orientation of other formats.
+Whatever bytes a sample holds, it becomes a Decoded or a Reject, and Pillow decides which. Pixels
+are those of the file, as open_clip takes them: the first frame, resized in the file's own mode
+before it is made RGB, and turned only where Pillow itself does so (TIFF), not by the EXIF
+orientation of other formats.
 """
 
 import dataclasses
-import hashlib
 import io
 import logging
-import math
 import re
 import warnings
 from collections.abc import Callable
@@ -17,12 +16,12 @@ from dataclasses import dataclass
 
 import torch
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
-from torchvision.transforms import CenterCrop, Resize
 
 from pipelines.io.rejects import Reject
 from pipelines.io.shards import Sample
 
-Transform = Callable[[Image.Image], torch.Tensor]
+Transform = Callable[[Image.Image, bytes], torch.Tensor]
+"""An opened image and its file → uint8 [3,S,S]; what runs use is a Preprocess."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF")  # Pillow opens MPO as JPEG
 MAGIC = re.compile(
@@ -31,12 +30,11 @@ MAGIC = re.compile(
     re.DOTALL,
 )
 PIXEL_LIMIT = 178_956_970  # 2 * Image.MAX_IMAGE_PIXELS, whatever others set that to
-WHOLE_LIMIT = 2**25  # pixels; a resized picture larger than this is made only where it is kept
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """A sample whose image is ready for the model: tensor [3,S,S] and the source's size.
+    """A sample whose image is ready to be normalised: uint8 [3,S,S], and the source's size.
 
     The sample no longer holds the encoded image.
     """
@@ -59,7 +57,7 @@ def decode(sample: Sample, transform: Transform) -> Decoded | Reject:
         image = Image.open(io.BytesIO(sample.image), formats=FORMATS)
         if (needed := _pixels_needed(image)) > PIXEL_LIMIT:
             return Reject(sample.key, "too_many_pixels", f"{needed} pixels")
-        pixels = _transformed(image, transform)
+        pixels = transform(image, sample.image)
     except MemoryError:
         raise
     except UnidentifiedImageError:
@@ -92,54 +90,3 @@ def _pixels_needed(image: Image.Image) -> int:
     tile = [tags.get(tag) for tag in (TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH)]
     width, height = (side if isinstance(side, int) else 0 for side in tile)
     return max(image.width * image.height, width * height)
-
-
-def _transformed(image: Image.Image, transform: Transform) -> torch.Tensor:
-    """`transform(image)`, without ever making a picture that is mostly cropped away."""
-    match getattr(transform, "transforms", []):
-        case [Resize() as resize, CenterCrop() as crop, *rest]:
-            kept = _center(image, resize, crop)
-            if kept is not None:
-                for step in rest:
-                    kept = step(kept)
-                return kept  # type: ignore[return-value]
-    return transform(image)
-
-
-def _center(image: Image.Image, resize: Resize, crop: CenterCrop) -> Image.Image | None:
-    """What `crop` keeps of the resized image, where that has more than WHOLE_LIMIT pixels.
-
-    A picture of 1 x 20,000 would become one of S x 20,000 S. None where the resized image is
-    smaller, or where the two steps are not as open_clip has them: the shorter side made S, and at
-    most S cropped. Agrees with the two steps up to rounding.
-    """
-    if not isinstance(resize.size, int) or resize.max_size is not None:
-        return None
-    width, height = (int(resize.size * side / min(image.size)) for side in image.size)
-    if width * height <= WHOLE_LIMIT or max(crop.size) > resize.size:
-        return None
-    left, right, x0, x1 = _span(image.width, width, crop.size[1])
-    top, bottom, y0, y1 = _span(image.height, height, crop.size[0])
-    part = image.crop((left, top, right, bottom))
-    how = Image.Resampling[resize.interpolation.name]
-    return part.resize(crop.size[::-1], how, (x0, y0, x1, y1))
-
-
-def _span(whole: int, resized: int, kept: int) -> tuple[int, int, float, float]:
-    """Along one side: first and last pixel that the middle is made of, and its place in these.
-
-    A part is cut out first since Pillow holds places as fp32, too coarse far from the origin. Its
-    filters reach at most 3 pixels further, of the image or of the resized one, whichever are wider.
-    """
-    start = round((resized - kept) / 2)
-    low, high = start * whole / resized, (start + kept) * whole / resized
-    reach = 4 * max(1, whole / resized)
-    first = max(0, math.floor(low - reach))
-    return first, min(whole, math.ceil(high + reach)), low - first, high - first
-
-
-def preprocess_id(transform: Transform) -> str:
-    """A short name of what is done to an image, equal for equal transforms."""
-    text = " ".join(str(transform).split())
-    text = text.split(" at 0x")[0]
-    return "pillow-" + hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from open_clip.model import CLIP
 
 from nhd_ops.fidelity import zero_shot
+from pipelines.io.preprocess import preprocess_of
 from pipelines.models import LoadedModel, ModelSpec, text_embeddings
 from pipelines.tiny import drawing, model
 from pipelines.tiny.scenes import BACKGROUNDS, COLOURS, SHAPES, Scene, sample_scene
@@ -19,7 +20,9 @@ def held_out_accuracy(
     """Top-1 accuracy on `count` single-object scenes, classes in open_clip's 80 templates."""
     scenes = [sample_scene(seed, index, objects=1) for index in range(count)]
     embedding = _embed(clip, scenes)
-    loaded = LoadedModel(clip, model.preprocess(), model.tokenizer(), "", ModelSpec())
+    loaded = LoadedModel(
+        clip, preprocess_of(model.preprocess()), model.tokenizer(), "", ModelSpec()
+    )
     colours, shapes = tuple(COLOURS), SHAPES
     both = [f"{colour} {shape}" for colour in colours for shape in shapes]
     tasks = {

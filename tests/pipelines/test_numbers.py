@@ -15,6 +15,7 @@ from pipelines.extract.worker import Extractor
 from pipelines.io import shards
 from pipelines.io.images import Decoded, decode
 from pipelines.io.listing import expand
+from pipelines.io.preprocess import preprocess_of
 from pipelines.io.store import Run
 from pipelines.models import ModelSpec, load_model
 from pipelines.tiny import model as tiny
@@ -41,16 +42,18 @@ def checkpoint(path: Path, scale: float) -> ModelSpec:
 @pytest.fixture(scope="module")
 def images(scenes: str) -> list[Decoded]:
     """Forty decoded scenes."""
-    found = [decode(s, tiny.preprocess()) for s in shards.samples(expand(scenes)[0])]
+    preprocess = preprocess_of(tiny.preprocess())
+    found = [decode(s, preprocess) for s in shards.samples(expand(scenes)[0])]
     assert all(isinstance(item, Decoded) for item in found)
     return found  # type: ignore[return-value]
 
 
 def finite(model: ModelSpec, images: list[Decoded]) -> int:
     """How many images this model gives a finite embedding."""
-    clip = load_model(model.name, checkpoint=model.checkpoint).model
+    loaded = load_model(model.name, checkpoint=model.checkpoint)
+    pixels = loaded.preprocess.normalise(torch.stack([item.pixels for item in images]))
     with torch.inference_mode():
-        found = clip.encode_image(torch.stack([item.pixels for item in images]))
+        found = loaded.model.encode_image(pixels)
     return int(found.isfinite().all(1).sum())
 
 
@@ -155,6 +158,6 @@ def test_one_image_that_does_not_fit_ends_the_run(
 def test_other_errors_of_the_forward_pass_are_not_taken_for_memory(
     images: list[Decoded], scenes: str, tmp_path: Path
 ) -> None:
-    wrong = dataclasses.replace(images[0], pixels=torch.zeros(3, 64, 64))
+    wrong = dataclasses.replace(images[0], pixels=torch.zeros(3, 64, 64, dtype=torch.uint8))
     with pytest.raises(RuntimeError, match="size"):
         list(extractor(tmp_path, scenes).measurer.measure([images[0], wrong], 0))

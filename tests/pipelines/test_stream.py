@@ -55,13 +55,13 @@ class Gate:
         self.open = threading.Event()
         self.calls = 0
 
-    def __call__(self, image: Image.Image) -> torch.Tensor:
+    def __call__(self, image: Image.Image, data: bytes) -> torch.Tensor:
         self.calls += 1
         self.open.wait(10)
         return torch.zeros(3, 1, 1)
 
 
-def size_of(image: Image.Image) -> torch.Tensor:
+def size_of(image: Image.Image, data: bytes) -> torch.Tensor:
     return torch.tensor(image.size)
 
 
@@ -127,7 +127,7 @@ def test_what_waits_to_be_decoded_is_cancelled(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_machine_without_memory_ends_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    def transform(image: Image.Image) -> torch.Tensor:
+    def transform(image: Image.Image, data: bytes) -> torch.Tensor:
         raise MemoryError
 
     shard = Shard(STILL["jpeg"])
