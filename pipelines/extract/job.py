@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,10 +23,11 @@ from pipelines.run.actors import RayActors
 from pipelines.run.cluster import ray_session
 from pipelines.run.in_process import InProcess
 from pipelines.run.lease import LEASE
-from pipelines.run.runner import Pool
+from pipelines.run.runner import Pool, Worker
 
 FREE = ("checkpoint", "concept_pairs")  # the weights' hash decides
 Sources = dict[str, Fingerprint | None]
+Factory = Callable[[Settings], Worker]
 PEEK = 64  # samples that column types are inferred from
 
 
@@ -54,9 +55,10 @@ class Plan:
     redo_changed: bool = False
 
 
-def extract(plan: Plan) -> dict[str, int]:
+def extract(plan: Plan, factory: Factory = Extractor) -> dict[str, int]:
     """Extract every shard that is not committed yet; return the folder's totals.
 
+    `factory` builds each worker, in its own process, from the settings of the job.
     Raises UsageError before anything is written, Locked if another run works here, Incomplete
     at the end if shards failed or committed ones have changed since.
     """
@@ -67,14 +69,16 @@ def extract(plan: Plan) -> dict[str, int]:
     target = Run(plan.out)
     sources = _sources(target, urls)
     with nullcontext() if plan.in_process else ray_session():  # once for all that asks for it
-        return _extract(plan, target, urls, sources)
+        return _extract(plan, target, urls, sources, factory)
 
 
-def _extract(plan: Plan, target: Run, urls: list[str], sources: Sources) -> dict[str, int]:
+def _extract(
+    plan: Plan, target: Run, urls: list[str], sources: Sources, factory: Factory
+) -> dict[str, int]:
     known = target.info["columns"] if target.exists("run.json") else {}
     settings = _settings(plan, [url for url in urls if sources[url] is not None], known)
     _same_configuration(target, _identity(settings))
-    with lock.held(target, _say) as held, _pool(plan, settings) as pool:
+    with lock.held(target, _say) as held, _pool(plan, settings, factory) as pool:
         description = pool.describe()
         info = _identity(settings) | description
         _same_configuration(target, info)
@@ -237,10 +241,10 @@ def _brief(value: Any) -> str:
 
 
 @contextmanager
-def _pool(plan: Plan, settings: Settings) -> Iterator[Pool]:
-    factory = partial(Extractor, settings)
+def _pool(plan: Plan, settings: Settings, factory: Factory) -> Iterator[Pool]:
+    build = partial(factory, settings)
     if plan.in_process:
-        yield InProcess(factory, plan.lease)
+        yield InProcess(build, plan.lease)
         return
     with ray_session() as ray:
         resources = ray.cluster_resources()
@@ -248,7 +252,7 @@ def _pool(plan: Plan, settings: Settings) -> Iterator[Pool]:
         cpus = int(resources.get("CPU", 1))
         size = plan.workers or int(resources["GPU"] if gpus else max(1, cpus // 4))
         each = 1 if gpus else max(1, cpus // size)
-        pool = RayActors(factory, size, cpus=each, gpus=gpus, lease=plan.lease)
+        pool = RayActors(build, size, cpus=each, gpus=gpus, lease=plan.lease)
         try:
             yield pool
         finally:

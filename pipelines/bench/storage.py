@@ -1,0 +1,55 @@
+"""What a run takes on disk per image, and what its moments take to write and to merge."""
+
+import statistics
+import time
+
+from nhd_ops import moments
+from pipelines.bench import rn50x16
+from pipelines.bench.result import Result
+from pipelines.extract.shard_files import ShardFiles
+from pipelines.extract.work import IMAGES_PER_SHARD, group_size
+from pipelines.io.store import Run
+
+PROMISED = 5000  # bytes of rows per image
+WAITING = 100_000  # shards of the run whose groups are meant
+WORKERS = 8
+
+
+def measure(folder: str, seed: int) -> list[Result]:
+    """See `rows` and `group_moments`."""
+    return [*rows(folder, seed), *group_moments(folder, seed)]
+
+
+def rows(folder: str, seed: int, images: int = IMAGES_PER_SHARD) -> list[Result]:
+    """Bytes per image of one shard's rows at RN50x16's size, by the writer of extraction."""
+    files = ShardFiles(Run(folder), "shard", rn50x16.layout(), {"nhd": {}})
+    for batch in rn50x16.batches(images, seed):
+        files.add(batch, [])
+    size = files.finish()["files"]["images"]["bytes"] / images
+    unit = "bytes an image"
+    return [Result("storage: rows", size, unit, rn50x16.PUBLISHED, "published", most=PROMISED)]
+
+
+def group_moments(folder: str, seed: int, merges: int = 3) -> list[Result]:
+    """What the moments of a group weigh, and seconds to write, read and merge them."""
+    run = Run(folder)
+    total = rn50x16.moments_of(64, seed)
+    run.write_moments("moments/first.safetensors", total, {"records": []})
+    size = len(run.read("moments/first.safetensors"))
+    units = {"pairs": rn50x16.PAIRS}
+    shards = group_size(units, WAITING, WORKERS)
+    writing, merging = [], []
+    for again in range(merges):
+        other = rn50x16.moments_of(64, seed + 1 + again)
+        start = time.perf_counter()
+        run.write_moments("moments/next.safetensors", other, {"records": []})
+        writing.append(time.perf_counter() - start)
+        start = time.perf_counter()
+        total = moments.merge(total, other)
+        merging.append(time.perf_counter() - start)
+    return [
+        Result("storage: moments of a group", size / 1e6, "MB"),
+        Result("storage: moments", size / (shards * IMAGES_PER_SHARD), "bytes an image"),
+        Result("storage: writing a group's moments", statistics.median(writing), "s"),
+        Result("storage: merging a group's moments", statistics.median(merging), "s"),
+    ]
