@@ -15,6 +15,7 @@ from pipelines.io import rows
 from pipelines.io.files import atomic_write
 from pipelines.io.store import Run
 from pipelines.io.urls import fingerprint
+from pipelines.models import ModelSpec
 from pipelines.run.progress import PHASES
 from pipelines.run.runner import Done
 
@@ -61,5 +62,5 @@ class Writer:
 
 
 if __name__ == "__main__":
-    extract(Plan(data=sys.argv[1], out=sys.argv[2], workers=1), Writer)
+    extract(Plan(sys.argv[1], sys.argv[2], ModelSpec(), workers=1), Writer)
     print(time.process_time())

@@ -6,13 +6,12 @@ import time
 from nhd_ops import moments
 from pipelines.bench import rn50x16
 from pipelines.bench.result import Result
+from pipelines.extract.groups import IMAGES_PER_SHARD, full_size
 from pipelines.extract.shard_files import ShardFiles
-from pipelines.extract.work import IMAGES_PER_SHARD, group_size
 from pipelines.io.store import Run
 
 PROMISED = 5000  # bytes of rows per image
-WAITING = 100_000  # shards of the run whose groups are meant
-WORKERS = 8
+WAITING = 100_000  # shards of the run whose full groups are meant
 
 
 def measure(folder: str, seed: int) -> list[Result]:
@@ -36,8 +35,7 @@ def group_moments(folder: str, seed: int, merges: int = 3) -> list[Result]:
     total = rn50x16.moments_of(64, seed)
     run.write_moments("moments/first.safetensors", total, {"records": []})
     size = len(run.read("moments/first.safetensors"))
-    units = {"pairs": rn50x16.PAIRS}
-    shards = group_size(units, WAITING, WORKERS)
+    shards = full_size({"pairs": rn50x16.PAIRS}, WAITING)
     writing, merging = [], []
     for again in range(merges):
         other = rn50x16.moments_of(64, seed + 1 + again)

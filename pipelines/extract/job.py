@@ -11,12 +11,12 @@ from typing import Any
 
 from pipelines.errors import Incomplete, ShardError, UsageError
 from pipelines.extract.settings import Settings
-from pipelines.extract.work import Work
+from pipelines.extract.work import Sources, Work
 from pipelines.extract.worker import Extractor
 from pipelines.io import rows, shards
 from pipelines.io.listing import absolute, expand
 from pipelines.io.store import SCHEMA_VERSION, Run
-from pipelines.io.urls import Fingerprint, fingerprints, redact, without_secrets
+from pipelines.io.urls import fingerprints, redact, without_secrets
 from pipelines.models import ModelSpec
 from pipelines.run import lock
 from pipelines.run.actors import RayActors
@@ -26,7 +26,6 @@ from pipelines.run.lease import LEASE
 from pipelines.run.runner import Pool, Worker
 
 FREE = ("checkpoint", "concept_pairs")  # the weights' hash decides
-Sources = dict[str, Fingerprint | None]
 Factory = Callable[[Settings], Worker]
 PEEK = 64  # samples that column types are inferred from
 
@@ -85,7 +84,7 @@ def _extract(
         work = Work(target, held, _say)
         work.prepare(info | _circumstances(plan), urls)
         changed = work.changed(sources, redo=plan.redo_changed)
-        failed = work.run(pool, urls, description["units"])
+        failed = work.run(pool, sources, description["units"])
         held.beat()
         held.check()  # or what was committed may be another's
         return work.close(failed, changed, len(urls))
