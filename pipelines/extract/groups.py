@@ -10,7 +10,7 @@ from pipelines.io.urls import Fingerprint
 MOMENTS_PER_PAIR = 1800  # bytes, whatever the number of images (`nhd bench storage`)
 MOMENTS_PER_IMAGE = 2000  # bytes; full groups have enough images to stay under it
 IMAGES_PER_SHARD = 1000  # assumed when sizing groups
-FULL_GROUPS = 4096  # of these a run has no more, since readers merge the moments of all groups
+FULL_GROUPS = 8192  # about as many full groups at most, since readers merge all moments
 SHARE = 2  # a group takes at most one part in SHARE·workers of what is left
 LEAST = 33  # and is full at one part in LEAST of the full size, however little is left
 Shard = tuple[str, str]  # id, URL
