@@ -169,8 +169,8 @@ class Bench:
     what: tyro.conf.Positional[tuple[Measure, ...]] = SPEED
     """`start`: the command itself. `storage`: bytes per image at RN50x16's size. `schedule`: what a
     shard costs the driver, and how long workers wait for the last one. `scale`: cost and time of
-    up to 5 billion images, computed from such figures. `faults`: 200 shards while workers, nodes and drivers are
-    killed at random. `memory`: ten times as many images take no more of it."""
+    up to 5 billion images, computed from such figures. `faults`: 200 shards while workers, nodes
+    and drivers are killed at random. `memory`: ten times as many images take no more of it."""
     out: str | None = None
     """An empty folder to work in, kept afterwards; by default a temporary one."""
     json: str | None = None
