@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,21 +71,28 @@ class Look(NamedTuple):
 
 def _watched(pattern: str, out: str) -> list[Look]:
     command = [sys.executable, "-m", "pipelines.bench.empty_extraction", pattern, out]
-    records = Path(out, "shards")
-    seen = []
     with open(f"{out}.log", "wb") as log:
         child = subprocess.Popen(command, env=private_environment(), stdout=log, stderr=log)
-        deadline = time.monotonic() + LIMIT
-        while child.poll() is None:
-            done = len(os.listdir(records)) if records.exists() else 0
-            if (look := _look(child.pid, done)) is not None:
-                seen.append(look)
-            if time.monotonic() > deadline:
+        try:
+            seen = list(_looks(child, Path(out, "shards")))
+        finally:
+            if child.poll() is None:
                 kill(child.pid)
-            time.sleep(EVERY)
     if child.returncode:
         raise Incomplete(f"the extraction ended with {child.returncode}; see {log.name}")
     return seen
+
+
+def _looks(child: subprocess.Popen[bytes], records: Path) -> Iterator[Look]:
+    """Until it ends; it is ended after LIMIT."""
+    deadline = time.monotonic() + LIMIT
+    while child.poll() is None:
+        done = len(os.listdir(records)) if records.exists() else 0
+        if (look := _look(child.pid, done)) is not None:
+            yield look
+        if time.monotonic() > deadline:
+            kill(child.pid)
+        time.sleep(EVERY)
 
 
 def _look(pid: int, done: int) -> Look | None:
