@@ -185,3 +185,26 @@ def test_two_shards_of_one_id_are_refused(
     extract(plan(urls[2], tmp_path / "run"))
     with pytest.raises(UsageError, match=r"has the id of .*, which is committed"):
         extract(plan(urls[1], tmp_path / "run"))
+
+
+def test_no_record_is_written_before_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first commits the group, the others may be in any order."""
+    written: list[str] = []
+    monkeypatch.setattr(commit, "write_json", lambda url, record: written.append(record["shard"]))
+    names = [f"{i:02d}" for i in range(40)]
+    commit.commit(Run("anywhere"), ({"shard": name} for name in names))
+    assert written[0] == "00"
+    assert sorted(written) == names
+    commit.commit(Run("anywhere"), [])
+
+
+def test_where_the_first_record_fails_no_other_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(url: str, record: object) -> None:
+        written.append(url)
+        raise OSError("full")
+
+    written: list[str] = []
+    monkeypatch.setattr(commit, "write_json", refuse)
+    with pytest.raises(OSError, match="full"):
+        commit.commit(Run("anywhere"), [{"shard": "a"}, {"shard": "b"}])
+    assert len(written) == 1
