@@ -63,8 +63,8 @@ def _secrets() -> list[str]:
 
 def extract(command: Extract) -> None:
     """`nhd extract`."""
-    from pipelines.extract.job import Plan
     from pipelines.extract.job import extract as run
+    from pipelines.extract.plan import Plan
     from pipelines.models import ModelSpec
 
     plan = Plan(

@@ -7,8 +7,8 @@ import tyro
 
 Flag = tyro.conf.FlagCreatePairsOff[bool]
 Dtype = Literal["float32", "bfloat16", "float16"]
-Measure = Literal["start", "faults", "memory"]
-SPEED: tuple[Measure, ...] = ("start",)
+Measure = Literal["start", "storage", "schedule", "scale", "faults", "memory"]
+SPEED: tuple[Measure, ...] = ("start", "storage", "schedule", "scale")
 
 
 @dataclass(frozen=True)
@@ -169,8 +169,10 @@ class Bench:
     """Measure this machine: what bounds a job here, and whether what is promised holds."""
 
     what: tyro.conf.Positional[tuple[Measure, ...]] = SPEED
-    """`start`: the command itself. `faults`: 200 shards while workers, nodes and drivers are
-    killed at random. `memory`: ten times as many images take no more of it."""
+    """`start`: the command itself. `storage`: bytes per image at RN50x16's size. `schedule`: what a
+    shard costs the driver, and how long workers wait for the last one. `scale`: cost and time of
+    up to 5 billion images, computed from such figures. `faults`: 200 shards while workers, nodes
+    and drivers are killed at random. `memory`: ten times as many images take no more of it."""
     out: str | None = None
     """An empty folder to work in, kept afterwards; by default a temporary one."""
     json: str | None = None

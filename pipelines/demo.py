@@ -11,7 +11,8 @@ from typing import TypeVar
 from pipelines.analyse.compare import ComparePlan, Comparison, compare
 from pipelines.analyse.fit import FitPlan, fit
 from pipelines.errors import UsageError
-from pipelines.extract.job import Plan, extract
+from pipelines.extract.job import extract
+from pipelines.extract.plan import Plan
 from pipelines.io.files import write_json
 from pipelines.models import ModelSpec
 from pipelines.run.cluster import ray_session

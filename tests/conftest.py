@@ -1,14 +1,16 @@
 """Shared parts: one local Ray for the session, small shards of scenes, runs extracted from them."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
-from pipelines.extract.job import Plan, extract
+from pipelines.extract.job import extract
+from pipelines.extract.plan import Plan
+from pipelines.extract.settings import Group
 from pipelines.models import ModelSpec
 from pipelines.tiny.dataset import write_scenes
 
@@ -52,6 +54,16 @@ def plan(data: str, out: Path | str, **changes: object) -> Plan:
         "in_process": True,
     }
     return Plan(data=data, out=str(out), **{**given, **changes})  # type: ignore[arg-type]
+
+
+def groups_of_at_most(size: int) -> Callable[..., list[Group]]:
+    """In place of `groups_of`: groups in order of shard id that do not shrink."""
+
+    def groups_of(waiting: list[tuple[str, str]], *_: object) -> list[Group]:
+        ids = sorted(waiting)
+        return [Group(tuple(ids[i : i + size])) for i in range(0, len(ids), size)]
+
+    return groups_of
 
 
 @pytest.fixture(scope="session")

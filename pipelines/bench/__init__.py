@@ -15,6 +15,9 @@ from pipelines.io.files import write_json
 
 MEASURES = {
     "start": "start",
+    "storage": "storage",
+    "schedule": "schedule",
+    "scale": "scale",
     "faults": "faults",
     "memory": "memory",
 }

@@ -2,63 +2,38 @@
 
 import importlib.metadata
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Any
 
 from pipelines.errors import Incomplete, ShardError, UsageError
+from pipelines.extract.plan import Plan
 from pipelines.extract.settings import Settings
-from pipelines.extract.work import Work
+from pipelines.extract.work import Sources, Work
 from pipelines.extract.worker import Extractor
 from pipelines.io import rows, shards
 from pipelines.io.listing import absolute, expand
-from pipelines.io.preprocess import How
 from pipelines.io.store import SCHEMA_VERSION, Run
-from pipelines.io.urls import Fingerprint, fingerprints, redact, without_secrets
+from pipelines.io.urls import fingerprints, redact, without_secrets
 from pipelines.models import ModelSpec
 from pipelines.run import lock
 from pipelines.run.actors import RayActors
 from pipelines.run.cluster import ray_session
 from pipelines.run.in_process import InProcess
-from pipelines.run.lease import LEASE
-from pipelines.run.runner import Pool
+from pipelines.run.runner import Pool, Worker
 
 FREE = ("checkpoint", "concept_pairs")  # the weights' hash decides
-Sources = dict[str, Fingerprint | None]
+Factory = Callable[[Settings], Worker]
 PEEK = 64  # samples that column types are inferred from
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What the user asked for, parsed."""
-
-    data: str
-    out: str
-    model: ModelSpec
-    concepts: tuple[str, ...] = ()
-    pairs_per_concept: int = 5
-    columns: tuple[str, ...] = ()
-    labels: tuple[str, ...] = ()
-    bucket: str | None = None
-    top_pairs: int = 256
-    keep: str = "sparse"
-    dtype: str = "float32"
-    batch_size: int = 64
-    device: str = "auto"
-    preprocess: How = "fast"
-    workers: int = 0
-    decode_threads: int = 0
-    in_process: bool = False
-    lease: float = LEASE
-    redo_changed: bool = False
-
-
-def extract(plan: Plan) -> dict[str, int]:
+def extract(plan: Plan, factory: Factory = Extractor) -> dict[str, int]:
     """Extract every shard that is not committed yet; return the folder's totals.
 
+    `factory` builds each worker, in its own process, from the settings of the job.
     Raises UsageError before anything is written, Locked if another run works here, Incomplete
     at the end if shards failed or committed ones have changed since.
     """
@@ -69,23 +44,26 @@ def extract(plan: Plan) -> dict[str, int]:
     target = Run(plan.out)
     sources = _sources(target, urls)
     with nullcontext() if plan.in_process else ray_session():  # once for all that asks for it
-        return _extract(plan, target, urls, sources)
+        return _extract(plan, target, urls, sources, factory)
 
 
-def _extract(plan: Plan, target: Run, urls: list[str], sources: Sources) -> dict[str, int]:
+def _extract(
+    plan: Plan, target: Run, urls: list[str], sources: Sources, factory: Factory
+) -> dict[str, int]:
     known = target.info["columns"] if target.exists("run.json") else {}
     settings = _settings(plan, [url for url in urls if sources[url] is not None], known)
     _same_configuration(target, _identity(settings))
     with ExitStack() as stack:
         held = stack.enter_context(lock.held(target, _say))
-        pool = stack.enter_context(_pool(plan, replace(settings, holder=held.token)))
+        settings = replace(settings, holder=held.token)
+        pool = stack.enter_context(_pool(plan, settings, factory))
         description = pool.describe()
         info = _identity(settings) | description
         _same_configuration(target, info)
         work = Work(target, held, _say)
         work.prepare(info | _circumstances(plan), urls)
         changed = work.changed(sources, redo=plan.redo_changed)
-        failed = work.run(pool, urls, description["units"])
+        failed = work.run(pool, sources, description["units"])
         held.beat()
         held.check()  # or what was committed may be another's
         return work.close(failed, changed, len(urls))
@@ -242,10 +220,10 @@ def _brief(value: Any) -> str:
 
 
 @contextmanager
-def _pool(plan: Plan, settings: Settings) -> Iterator[Pool]:
-    factory = partial(Extractor, settings)
+def _pool(plan: Plan, settings: Settings, factory: Factory) -> Iterator[Pool]:
+    build = partial(factory, settings)
     if plan.in_process:
-        yield InProcess(factory, plan.lease)
+        yield InProcess(build, plan.lease)
         return
     with ray_session() as ray:
         resources = ray.cluster_resources()
@@ -253,7 +231,7 @@ def _pool(plan: Plan, settings: Settings) -> Iterator[Pool]:
         cpus = int(resources.get("CPU", 1))
         size = plan.workers or int(resources["GPU"] if gpus else max(1, cpus // 4))
         each = 1 if gpus else max(1, cpus // size)
-        pool = RayActors(factory, size, cpus=each, gpus=gpus, lease=plan.lease)
+        pool = RayActors(build, size, cpus=each, gpus=gpus, lease=plan.lease)
         try:
             yield pool
         finally:

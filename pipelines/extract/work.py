@@ -4,18 +4,18 @@ import json
 from typing import Any
 
 from pipelines.errors import Incomplete, UsageError
+from pipelines.extract.groups import full_size, groups_of, sizes_of
 from pipelines.extract.settings import Group
 from pipelines.io import commit, shards
 from pipelines.io.files import write_json
 from pipelines.io.store import Run
-from pipelines.io.urls import redact, without_secrets
+from pipelines.io.urls import Fingerprint, redact, without_secrets
 from pipelines.run.lock import Held
 from pipelines.run.progress import Progress
 from pipelines.run.runner import Pool, Summary, run
 
-MOMENTS_PER_IMAGE = 2000  # bytes; groups of shards are made large enough to stay under it
-IMAGES_PER_SHARD = 1000  # assumed when sizing groups
 COUNTS = ("read", "written", "rejected")
+Sources = dict[str, Fingerprint | None]
 Failed = list[tuple[Group, Exception]]
 
 
@@ -47,7 +47,7 @@ class Work:
                 )
         self.failed_before = set(self.target.names("failed"))
 
-    def changed(self, sources: dict[str, dict[str, Any] | None], redo: bool) -> list[str]:
+    def changed(self, sources: Sources, redo: bool) -> list[str]:
         """The committed shards whose size or version is another now; forgotten if `redo`.
 
         What was committed with them is forgotten too, since moments cannot be taken apart.
@@ -81,15 +81,15 @@ class Work:
         for name in COUNTS:
             self.totals[name] += record[name]
 
-    def run(self, pool: Pool, urls: list[str], units: dict[str, int]) -> Failed:
+    def run(self, pool: Pool, sources: Sources, units: dict[str, int]) -> Failed:
         """Do what is not done; return the shards that failed."""
-        ids = sorted({shards.shard_id(url): url for url in urls}.items())
-        waiting = [pair for pair in ids if pair[0] not in self.done]
+        ids = {shards.shard_id(url): url for url in sources}
+        waiting = [pair for pair in ids.items() if pair[0] not in self.done]
         if already := len(ids) - len(waiting):
             self.say(f"{already} already done")
         self.records = {}
-        size = group_size(units, len(waiting), pool.size)
-        groups = [Group(tuple(waiting[i : i + size])) for i in range(0, len(waiting), size)]
+        most = full_size(units, len(waiting))
+        groups = groups_of(waiting, sizes_of(sources), pool.size, most)
         shown = Progress(len(waiting))
         before, noted = len(self.done), 0
 
@@ -155,12 +155,3 @@ def halves(group: Group) -> list[Group]:
     middle = len(group.shards) // 2
     parts = (group.shards[:middle], group.shards[middle:])
     return [Group(part) for part in parts if part]
-
-
-def group_size(units: dict[str, int], waiting: int, workers: int) -> int:
-    """Shards per group: enough images that moments stay small on disk, few enough to share out.
-
-    The moments of a group weigh about 1.5 kB per pair, however many images it has.
-    """
-    enough = -(-1500 * units["pairs"] // (MOMENTS_PER_IMAGE * IMAGES_PER_SHARD))
-    return max(1, min(enough, waiting // (4 * workers)))

@@ -14,6 +14,8 @@ Removing a group's moments file takes back its commit (`forget`).
 import io
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pyarrow.compute as pc
@@ -25,13 +27,25 @@ from pipelines.io.files import PARTIAL, reason, sha256, write_json
 from pipelines.io.store import Run, moments_header
 
 FOLDERS = ("images", "rejects", "moments", "shards", "failed")
+AT_ONCE = 16  # commit records written at a time
 Record = dict[str, Any]
 
 
 def commit(run: Run, records: Iterable[Record]) -> None:
-    """Write the commit records of a group; the first one commits them all."""
-    for record in records:
-        write_json(run.at("shards", f"{record['shard']}.json"), record)
+    """Write the commit records of a group; the first one commits them all, so it comes first.
+
+    The others are written some at a time: a request to an object store takes tens of milliseconds.
+    """
+    waiting = list(records)
+    for record in waiting[:1]:
+        _write(run, record)
+    if len(waiting) > 1:
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            list(threads.map(partial(_write, run), waiting[1:]))
+
+
+def _write(run: Run, record: Record) -> None:
+    write_json(run.at("shards", f"{record['shard']}.json"), record)
 
 
 def forget(run: Run, moments: str | None, shards: Iterable[str]) -> None:
@@ -50,7 +64,7 @@ def recover(run: Run, say: Callable[[str], None]) -> dict[str, Record]:
         for name in run.names(folder):
             if PARTIAL in name:
                 run.delete(folder, name)
-    records = {record["shard"]: record for record in run.each_record()}
+    records = _records(run)
     present = {f"{folder}/{n}" for folder in FOLDERS[:3] for n in run.names(folder)}
     for record in [r for r in records.values() if not r["moments"] and _lost(r, present)]:
         say(f"files of {record['url']} are gone: it is done again")
@@ -65,6 +79,18 @@ def recover(run: Run, say: Callable[[str], None]) -> dict[str, Record]:
         else:
             records |= _completed(run, moments, members, records)
     _sweep(run, records)
+    return records
+
+
+def _records(run: Run) -> dict[str, Record]:
+    """By shard id; the records of a group share their list of its shards, which would otherwise
+    take more memory than all else."""
+    groups: dict[str, list[str]] = {}
+    records = {}
+    for record in run.each_record():
+        if record["moments"]:
+            record["group"] = groups.setdefault(record["moments"], record["group"])
+        records[record["shard"]] = record
     return records
 
 

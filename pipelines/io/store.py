@@ -27,6 +27,7 @@ from pipelines.io.urls import without_secrets
 
 SCHEMA_VERSION = 2
 RECORDS_AT_ONCE = 1000  # commit records read in one go
+MOST_IMAGES = 2**31 - 1  # whose moments can be merged: histograms count in int32
 
 
 @dataclass(frozen=True)
@@ -145,9 +146,15 @@ class Run:
     def moments(self) -> Moments:
         """All committed moments merged; image ids are row numbers of `images()`.
 
-        Raises UsageError if the moments files do not cover exactly the committed shards.
+        Raises UsageError if the moments files do not cover exactly the committed shards, and for
+        more than MOST_IMAGES.
         """
         records = self.records()
+        if (images := sum(r["written"] for r in records)) > MOST_IMAGES:
+            raise UsageError(
+                f"{self.url} holds {images} images, but moments count at most {MOST_IMAGES}: "
+                "extract the dataset in parts, each into a run folder of its own"
+            )
         starts = _starts({r["shard"]: r["written"] for r in records})
         total: Moments | None = None
         covered: list[str] = []

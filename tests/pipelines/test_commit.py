@@ -18,7 +18,7 @@ from pipelines.io.listing import expand
 from pipelines.io.shards import shard_id
 from pipelines.io.store import Run
 from pipelines.run import lock
-from tests.conftest import plan
+from tests.conftest import groups_of_at_most, plan
 
 
 def agree(expected: str | Path, found: str | Path) -> None:
@@ -32,7 +32,7 @@ def grouped(scenes: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose three shards were committed as one group."""
     out = tmp_path_factory.mktemp("grouped") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.extract.work.group_size", lambda *_: 3)
+        patch.setattr("pipelines.extract.work.groups_of", groups_of_at_most(3))
         extract(plan(scenes, out))
     return out
 
@@ -133,7 +133,7 @@ def test_changed_shards_are_listed_and_done_again_on_demand(
     folder.mkdir()
     urls = [shutil.copy(url, folder) for url in expand(scenes)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.extract.work.group_size", lambda *_: 2)
+        patch.setattr("pipelines.extract.work.groups_of", groups_of_at_most(2))
         extract(plan(f"{folder}/*.tar", tmp_path / "run"))
     shutil.copy(urls[2], urls[0])
     with pytest.raises(Incomplete, match=f"1 committed shards have changed since, first {urls[0]}"):
@@ -172,7 +172,7 @@ def test_a_changed_shard_is_not_redone_without_those_it_was_committed_with(
 ) -> None:
     urls = [shutil.copy(url, tmp_path) for url in expand(scenes)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.extract.work.group_size", lambda *_: 3)
+        patch.setattr("pipelines.extract.work.groups_of", groups_of_at_most(3))
         extract(plan(",".join(urls), tmp_path / "run"))
     shutil.copy(urls[2], urls[0])
     with pytest.raises(UsageError, match="2 shards that were committed with changed ones"):
@@ -211,3 +211,26 @@ def test_a_worker_whose_driver_is_gone_writes_nothing(scenes: str, tmp_path: Pat
     with pytest.raises(Locked, match="no longer holds"):
         Extractor(replace(settings, holder=ours)).work(group)
     assert times(out) == before
+
+
+def test_no_record_is_written_before_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first commits the group, the others may be in any order."""
+    written: list[str] = []
+    monkeypatch.setattr(commit, "write_json", lambda url, record: written.append(record["shard"]))
+    names = [f"{i:02d}" for i in range(40)]
+    commit.commit(Run("anywhere"), ({"shard": name} for name in names))
+    assert written[0] == "00"
+    assert sorted(written) == names
+    commit.commit(Run("anywhere"), [])
+
+
+def test_where_the_first_record_fails_no_other_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(url: str, record: object) -> None:
+        written.append(url)
+        raise OSError("full")
+
+    written: list[str] = []
+    monkeypatch.setattr(commit, "write_json", refuse)
+    with pytest.raises(OSError, match="full"):
+        commit.commit(Run("anywhere"), [{"shard": "a"}, {"shard": "b"}])
+    assert len(written) == 1

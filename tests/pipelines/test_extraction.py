@@ -19,14 +19,13 @@ from nhd_ops import attention_pool, extremes
 from nhd_ops.moments import Moments, to_tensors
 from pipelines.errors import Incomplete, UsageError
 from pipelines.extract.job import extract
-from pipelines.extract.work import group_size
 from pipelines.io import shards
 from pipelines.io.images import decode
 from pipelines.io.listing import expand
 from pipelines.io.store import Run
 from pipelines.models import load_model
 from pipelines.tiny.dataset import write_scenes
-from tests.conftest import plan
+from tests.conftest import groups_of_at_most, plan
 
 
 def frame(run: str) -> pd.DataFrame:
@@ -255,17 +254,10 @@ def test_bfloat16_stays_near_float32(dense_run: str, scenes: str, tmp_path: Path
     assert cosine.min() > 0.99
 
 
-def test_groups_keep_moments_small_and_work_shared() -> None:
-    rn50x16 = {"pairs": 147_456}
-    assert group_size(rn50x16, waiting=100_000, workers=8) * 2_000_000 >= 1500 * 147_456
-    assert group_size(rn50x16, waiting=64, workers=8) == 2
-    assert group_size({"pairs": 4096}, waiting=3, workers=2) == 1
-
-
 def test_groups_of_several_shards_commit_together(
     dense_run: str, scenes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.extract.work.group_size", lambda *_: 3)
+    monkeypatch.setattr("pipelines.extract.work.groups_of", groups_of_at_most(3))
     extract(plan(scenes, tmp_path / "run", bucket="source"))
     assert len(Run(str(tmp_path / "run")).names("moments", ".safetensors")) == 1
     same_moments(Run(dense_run).moments(), Run(str(tmp_path / "run")).moments(), 1e-5)

@@ -59,3 +59,13 @@ def test_what_is_not_a_run_is_said_so(tmp_path: Path) -> None:
         _ = Run(str(tmp_path)).info
     with pytest.raises(UsageError, match="no finished shard"):
         Run(str(tmp_path)).records()
+
+
+def test_more_images_than_moments_can_count_are_refused(
+    dense_run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.io.store.MOST_IMAGES", 90)
+    assert Run(dense_run).moments().count == 90
+    monkeypatch.setattr("pipelines.io.store.MOST_IMAGES", 89)
+    with pytest.raises(UsageError, match="holds 90 images, but moments count at most 89"):
+        Run(dense_run).moments()

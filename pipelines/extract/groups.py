@@ -1,0 +1,62 @@
+"""Which shards are leased and committed together: the largest first, in groups that shrink."""
+
+from collections.abc import Mapping
+from statistics import fmean
+
+from pipelines.extract.settings import Group
+from pipelines.io import shards
+from pipelines.io.urls import Fingerprint
+
+MOMENTS_PER_PAIR = 1800  # bytes, whatever the number of images (`nhd bench storage`)
+MOMENTS_PER_IMAGE = 2000  # bytes; full groups have enough images to stay under it
+IMAGES_PER_SHARD = 1000  # assumed when sizing groups
+FULL_GROUPS = 8192  # about as many full groups at most, since readers merge all moments
+SHARE = 2  # a group takes at most one part in SHARE·workers of what is left
+LEAST = 33  # and is full at one part in LEAST of the full size, however little is left
+Shard = tuple[str, str]  # id, URL
+
+
+def groups_of(
+    waiting: list[Shard], sizes: Mapping[str, float], workers: int, most: int
+) -> list[Group]:
+    """Every shard in one group, the groups in the order in which they should be leased.
+
+    Guided self-scheduling (Polychronopoulos and Kuck, 1987) in units of size rather than shards,
+    and largest first: at the end workers wait for small groups of small shards only. `nhd bench
+    schedule` holds it against other rules.
+
+    Args:
+        waiting: in any order.
+        sizes: by shard id, positive, in any unit.
+        workers: how many groups are worked on at a time.
+        most: the full size of a group, in shards of average size.
+    """
+    left = sum(sizes[shard] for shard, _ in waiting)
+    full = most * left / max(1, len(waiting))
+    found: list[list[Shard]] = []
+    room = 0.0
+    for shard in sorted(waiting, key=lambda shard: (-sizes[shard[0]], shard[0])):
+        size = sizes[shard[0]]
+        if not found or size > room:
+            found.append([])
+            room = max(full / LEAST, min(full, left / (SHARE * workers)))
+        found[-1].append(shard)
+        room -= size
+        left -= size
+    return [Group(tuple(sorted(members))) for members in found]
+
+
+def full_size(units: Mapping[str, int], waiting: int) -> int:
+    """Shards per full group: enough images for its moments, and few groups in all.
+
+    The moments of a group weigh the same however many images it has.
+    """
+    enough = -(-MOMENTS_PER_PAIR * units["pairs"] // (MOMENTS_PER_IMAGE * IMAGES_PER_SHARD))
+    return max(1, enough, waiting // FULL_GROUPS)
+
+
+def sizes_of(sources: Mapping[str, Fingerprint | None]) -> dict[str, float]:
+    """Bytes by shard id; the average for shards whose store does not tell them."""
+    known = {url: found["size"] for url, found in sources.items() if found and found["size"] > 0}
+    average = fmean(known.values()) if known else 1.0
+    return {shards.shard_id(url): known.get(url, average) for url in sources}

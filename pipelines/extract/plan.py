@@ -1,0 +1,32 @@
+"""What the user asks of an extraction, parsed; `nhd extract --help` explains each of it."""
+
+from dataclasses import dataclass
+
+from pipelines.io.preprocess import How
+from pipelines.models import ModelSpec
+from pipelines.run.lease import LEASE
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One extraction."""
+
+    data: str
+    out: str
+    model: ModelSpec
+    concepts: tuple[str, ...] = ()
+    pairs_per_concept: int = 5
+    columns: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    bucket: str | None = None
+    top_pairs: int = 256
+    keep: str = "sparse"
+    dtype: str = "float32"
+    batch_size: int = 64
+    device: str = "auto"
+    preprocess: How = "fast"
+    workers: int = 0
+    decode_threads: int = 0
+    in_process: bool = False
+    lease: float = LEASE
+    redo_changed: bool = False
