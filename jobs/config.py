@@ -7,8 +7,8 @@ import tyro
 
 Flag = tyro.conf.FlagCreatePairsOff[bool]
 Dtype = Literal["float32", "bfloat16", "float16"]
-Measure = Literal["start", "storage", "schedule", "scale", "faults", "memory"]
-SPEED: tuple[Measure, ...] = ("start", "storage", "schedule", "scale")
+Measure = Literal["start", "decode", "compute", "storage", "schedule", "scale", "faults", "memory"]
+SPEED: tuple[Measure, ...] = ("start", "decode", "compute", "storage", "schedule", "scale")
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ class Accumulator:
         and add it again.
         """
         if sum(map(_size, self.waiting)) + len(ids) > self.images:
-            self._settle()
+            self.settle()
         self.waiting.append(_Batch(coefficients, ids, similarity, labels, list(buckets)))
 
     def shrink(self, images: int) -> None:
@@ -56,12 +56,12 @@ class Accumulator:
 
     def take(self) -> Moments | None:
         """The moments of everything added; None if nothing was. Begins anew."""
-        self._settle()
+        self.settle()
         found, self.moments = self.moments, None
         return found
 
-    def _settle(self) -> None:
-        """Take the moments of what waits, `images` at a time; each block is done or still waits."""
+    def settle(self) -> None:
+        """Take the moments of what waits, `images` at a time; each block is done, or waits on."""
         while self.waiting:
             block = _first(self.waiting, self.images)
             self.moments = self._with(_joined(block))

@@ -15,6 +15,9 @@ from pipelines.io.files import write_json
 
 MEASURES = {
     "start": "start",
+    "decode": "decode",
+    "compute": "compute",
+    "pipeline": "pipeline",
     "storage": "storage",
     "schedule": "schedule",
     "scale": "scale",
