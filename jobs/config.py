@@ -7,8 +7,27 @@ import tyro
 
 Flag = tyro.conf.FlagCreatePairsOff[bool]
 Dtype = Literal["float32", "bfloat16", "float16"]
-Measure = Literal["start", "decode", "compute", "storage", "schedule", "scale", "faults", "memory"]
-SPEED: tuple[Measure, ...] = ("start", "decode", "compute", "storage", "schedule", "scale")
+Measure = Literal[
+    "start",
+    "decode",
+    "compute",
+    "pipeline",
+    "storage",
+    "schedule",
+    "scale",
+    "gpu",
+    "faults",
+    "memory",
+]
+SPEED: tuple[Measure, ...] = (
+    "start",
+    "decode",
+    "compute",
+    "pipeline",
+    "storage",
+    "schedule",
+    "scale",
+)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.bench import bench, schedule_simulation
+from pipelines.bench.compute import Setup
 from pipelines.bench.faults import soak
+from pipelines.bench.gpu import on_device
 from pipelines.bench.memory import memory
 from pipelines.bench.result import table
 from pipelines.bench.scale import GPUS, IMAGES, Extraction, tables
@@ -109,3 +111,12 @@ def test_the_driver_keeps_its_promises(tmp_path: Path) -> None:
     results = driver(str(tmp_path))
     print("\n".join(table(results)))
     assert all(result.kept for result in results)
+
+
+def test_the_gpus_rows_on_a_cpu() -> None:
+    """The same code on the tiny model; what it finds here says nothing of a GPU."""
+    setup = Setup("tiny", "float32", "cpu", batch=4, batches=1, concepts=("yellow", "car"))
+    rows = on_device(setup, seed=0, compiled=False, side=256)
+    against = {row.against for row in rows}
+    assert {"of encode_image", "of encode_image, channels last"} <= against
+    assert all(row.ours > 0 and row.ratio is not None for row in rows)

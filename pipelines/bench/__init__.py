@@ -21,6 +21,7 @@ MEASURES = {
     "storage": "storage",
     "schedule": "schedule",
     "scale": "scale",
+    "gpu": "gpu",
     "faults": "faults",
     "memory": "memory",
 }

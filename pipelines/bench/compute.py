@@ -38,6 +38,7 @@ class Setup:
     batch: int = 32
     batches: int = 2
     """Per repetition; moments are taken once in each, which is more often than extraction does."""
+    concepts: tuple[str, ...] = CONCEPTS
 
 
 def measure(folder: str, seed: int) -> list[Result]:
@@ -61,7 +62,7 @@ def _name(setup: Setup) -> str:
 def contenders(setup: Setup, seed: int) -> dict[str, Callable[[], Any]]:
     """Ours and the model's own, on the same images."""
     loaded = load_model(setup.model, "none", device=setup.device)
-    decomposer = Decomposer(loaded, CONCEPTS, 5, setup.dtype, setup.device)
+    decomposer = Decomposer(loaded, setup.concepts, 5, setup.dtype, setup.device)
     measurer = Measurer(decomposer, settings_for(setup))
     measurer.accumulator = Accumulator(decomposer.geometry, setup.batch * setup.batches)
     visual = copy.deepcopy(loaded.model.visual).to(DTYPES[setup.dtype])
@@ -84,7 +85,7 @@ def settings_for(setup: Setup) -> Settings:
     return Settings(
         out="",
         model=ModelSpec(setup.model, "none"),
-        concepts=CONCEPTS,
+        concepts=setup.concepts,
         pairs_per_concept=5,
         columns={"label": "bool"},
         labels=("label",),

@@ -20,7 +20,7 @@ from pipelines.io.rejects import Reject
 from pipelines.io.store import Run
 from pipelines.io.stream import Clock, batches
 
-SHARDS, PER_SHARD, DIFFERENT = 2, 64, 16
+SHARDS, PER_SHARD, DIFFERENT = 2, 32, 16
 ROUNDS = 5
 PROMISED = 0.9
 Batches = list[list[Decoded | Reject]]
