@@ -10,7 +10,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${1:-python3}
 wheels=${2:-}
-needed="torch torchvision open_clip simplejpeg pyarrow fsspec safetensors webdataset pytest"
+needed="torch torchvision open_clip timm ftfy regex huggingface_hub tqdm simplejpeg pyarrow fsspec
+safetensors braceexpand numpy PIL pytest"
 
 extra=$(mktemp -d)
 trap 'rm -rf "$extra"' EXIT

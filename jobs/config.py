@@ -58,8 +58,8 @@ class Extract:
     """How many pairs of largest norm are kept per image."""
     keep: Literal["sparse", "dense"] = "sparse"
     """`dense` also keeps every coefficient (about 0.3 MB an image on RN50x16)."""
-    batch_size: int = 64
-    """Images per forward pass."""
+    batch_size: int = 0
+    """Images per forward pass; 0 means 32 on a CPU, and what a short probe finds on a GPU."""
     dtype: Dtype = "float32"
     """Precision of the convolutions; the attention pool always runs in float32."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -85,7 +85,7 @@ def _whole(worker: Extractor, run: Run, urls: list[str], number: Iterator[int]) 
 
 
 def _decoded(worker: Extractor, urls: list[str]) -> Iterator[list[Decoded | Reject]]:
-    size = worker.settings.batch_size
+    size = worker.batch
     with ThreadPoolExecutor(worker.settings.decode_threads) as threads:
         for url in urls:
             with closing(batches(url, worker.transform, size, threads, Clock())) as stream:

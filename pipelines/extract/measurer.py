@@ -10,6 +10,7 @@ from nhd_ops import concepts
 from nhd_ops.accumulator import Accumulator
 from nhd_ops.moments import Moments
 from pipelines.errors import Incomplete, UsageError
+from pipelines.extract import batch_size
 from pipelines.extract.decomposer import Decomposer
 from pipelines.extract.settings import Settings
 from pipelines.io import rows
@@ -34,9 +35,25 @@ class Measurer:
         self.decomposer, self.settings = decomposer, settings
         self.accumulator = Accumulator(decomposer.geometry)
         self.dense = settings.keep == "dense"
-        self.fits = settings.batch_size
+        self.fits = settings.batch_size or self._probed()
         self.notes: list[str] = []
         self.buckets: set[str] = set()
+
+    def _probed(self) -> int:
+        """Images per forward pass that this device is fastest with."""
+        if not self.settings.device.startswith("cuda"):
+            return batch_size.ON_CPU
+        side = self.decomposer.loaded.preprocess.size
+        device = self.settings.device
+
+        def run(size: int) -> None:
+            with torch.inference_mode():
+                pixels = torch.zeros(size, 3, side, side, device=device)
+                self.decomposer.trunk(pixels)
+
+        found = batch_size.probed(batch_size.timed(run, torch.cuda.synchronize))
+        torch.cuda.empty_cache()
+        return found
 
     def measure(self, items: list[Decoded | Reject], first_id: int) -> Iterator[Measured]:
         """Measure a batch; the images that become rows are numbered from `first_id`.
@@ -66,7 +83,7 @@ class Measurer:
             try:
                 return self.accumulator.take()
             except (RuntimeError, MemoryError) as error:
-                if not _out_of_memory(error):
+                if not batch_size.is_out_of_memory(error):
                     raise
             self._shrink(self.accumulator.images)
 
@@ -79,7 +96,7 @@ class Measurer:
         try:
             return self._batch(items, first_id)
         except (RuntimeError, MemoryError) as error:
-            if not _out_of_memory(error):
+            if not batch_size.is_out_of_memory(error):
                 raise
             return None
 
@@ -184,13 +201,6 @@ class Measurer:
             concepts.Measures(*(value.cpu() for value in measures)),
             signed.half().float().cpu() if self.dense else None,
         )
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """Torch says so with a class of its own on GPUs, and in words on CPUs."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return "can't allocate memory" in str(error) or "not enough memory" in str(error)
 
 
 def _label_problem(item: Decoded, labels: tuple[str, ...]) -> Reject | None:

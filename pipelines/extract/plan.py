@@ -22,7 +22,7 @@ class Plan:
     top_pairs: int = 256
     keep: str = "sparse"
     dtype: str = "float32"
-    batch_size: int = 64
+    batch_size: int = 0
     device: str = "auto"
     preprocess: How = "fast"
     workers: int = 0

@@ -50,6 +50,7 @@ class Extractor:
         self.clock = Clock()
         self.images, self.rejected = 0, 0
         self.measurer = Measurer(self.decomposer, settings)
+        self.batch = self.measurer.fits
         dense = self.decomposer.geometry.directions.heads if settings.keep == "dense" else 0
         self.layout = rows.Layout(settings.columns, rows.slugs(settings.concepts), dense)
 
@@ -113,7 +114,7 @@ class Extractor:
         before = dict(self.clock.seconds)
         source = _source(url)
         files = ShardFiles(self.run, shard, self.layout, self.provenance)
-        size = self.settings.batch_size
+        size = self.batch
         self.measurer.forget()  # a shard that failed on its way may have left something
         with closing(batches(url, self.transform, size, self.threads, self.clock)) as stream:
             for items in stream:
