@@ -65,7 +65,7 @@ def extract(command: Extract) -> None:
     """`nhd extract`."""
     from pipelines.extract.job import extract as run
     from pipelines.extract.plan import Plan
-    from pipelines.models import ModelSpec
+    from pipelines.model_spec import ModelSpec
 
     plan = Plan(
         data=command.data,

@@ -14,7 +14,7 @@ from pipelines.errors import UsageError
 from pipelines.extract.job import extract
 from pipelines.extract.plan import Plan
 from pipelines.io.files import write_json
-from pipelines.models import ModelSpec
+from pipelines.model_spec import ModelSpec
 from pipelines.run.cluster import ray_session
 from pipelines.tiny.dataset import write_scenes
 from pipelines.tiny.scenes import ATTRIBUTES

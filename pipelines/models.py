@@ -15,21 +15,13 @@ import torch.nn.functional as F
 from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
 
 from pipelines.errors import UsageError
-from pipelines.io.preprocess import How, Preprocess, preprocess_of
+from pipelines.io.preprocess import Preprocess, preprocess_of
+from pipelines.model_spec import How, ModelSpec
 from pipelines.tiny import model as tiny
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 RANDOM_SEED = 0
 Tokenizer = Callable[..., torch.Tensor]
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """Which weights: a model name, a pretrained tag ("none" for random weights), or a file."""
-
-    name: str = "tiny"
-    pretrained: str | None = None
-    checkpoint: str | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 from pipelines.extract.job import extract
 from pipelines.extract.plan import Plan
 from pipelines.extract.settings import Group
-from pipelines.models import ModelSpec
+from pipelines.model_spec import ModelSpec
 from pipelines.tiny.dataset import write_scenes
 
 CONCEPTS = ("yellow", "car", "brick")

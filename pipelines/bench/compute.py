@@ -22,7 +22,8 @@ from pipelines.extract.measurer import Measurer
 from pipelines.extract.settings import Settings
 from pipelines.io.images import Decoded
 from pipelines.io.shards import Sample
-from pipelines.models import DTYPES, ModelSpec, load_model
+from pipelines.model_spec import ModelSpec
+from pipelines.models import DTYPES, load_model
 
 CONCEPTS = tuple(f"a photo of number {number}" for number in range(20))
 ROUNDS = 5

@@ -16,7 +16,7 @@ from pipelines.io import rows
 from pipelines.io.files import atomic_write
 from pipelines.io.store import Run
 from pipelines.io.urls import fingerprint
-from pipelines.models import ModelSpec
+from pipelines.model_spec import ModelSpec
 from pipelines.run.progress import PHASES
 from pipelines.run.runner import Done
 

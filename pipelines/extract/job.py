@@ -13,12 +13,11 @@ from pipelines.errors import Incomplete, ShardError, UsageError
 from pipelines.extract.plan import Plan
 from pipelines.extract.settings import Settings
 from pipelines.extract.work import Sources, Work
-from pipelines.extract.worker import Extractor
 from pipelines.io import rows, shards
 from pipelines.io.listing import absolute, expand
 from pipelines.io.store import SCHEMA_VERSION, Run
 from pipelines.io.urls import fingerprints, redact, without_secrets
-from pipelines.models import ModelSpec
+from pipelines.model_spec import ModelSpec
 from pipelines.run import lock
 from pipelines.run.actors import RayActors
 from pipelines.run.cluster import ray_session
@@ -30,10 +29,11 @@ Factory = Callable[[Settings], Worker]
 PEEK = 64  # samples that column types are inferred from
 
 
-def extract(plan: Plan, factory: Factory = Extractor) -> dict[str, int]:
+def extract(plan: Plan, factory: Factory | None = None) -> dict[str, int]:
     """Extract every shard that is not committed yet; return the folder's totals.
 
-    `factory` builds each worker, in its own process, from the settings of the job.
+    `factory` builds each worker, in its own process, from the settings of the job; by default it
+    builds an Extractor.
     Raises UsageError before anything is written, Locked if another run works here, Incomplete
     at the end if shards failed or committed ones have changed since.
     """
@@ -44,7 +44,7 @@ def extract(plan: Plan, factory: Factory = Extractor) -> dict[str, int]:
     target = Run(plan.out)
     sources = _sources(target, urls)
     with nullcontext() if plan.in_process else ray_session():  # once for all that asks for it
-        return _extract(plan, target, urls, sources, factory)
+        return _extract(plan, target, urls, sources, factory or _extractor)
 
 
 def _extract(
@@ -67,6 +67,12 @@ def _extract(
         held.beat()
         held.check()  # or what was committed may be another's
         return work.close(failed, changed, len(urls))
+
+
+def _extractor(settings: Settings) -> Worker:
+    from pipelines.extract.worker import Extractor  # loads open_clip, which only workers need
+
+    return Extractor(settings)
 
 
 def _findable(model: ModelSpec) -> ModelSpec:

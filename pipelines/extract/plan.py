@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipelines.io.preprocess import How
-from pipelines.models import ModelSpec
+from pipelines.model_spec import How, ModelSpec
 from pipelines.run.lease import LEASE
 
 

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.io.preprocess import How
-from pipelines.models import ModelSpec
+from pipelines.model_spec import How, ModelSpec
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import simplejpeg
@@ -26,8 +26,8 @@ from torchvision.transforms import functional as pillow_ops
 from torchvision.transforms.v2 import functional as tensor_ops
 
 from pipelines.errors import UsageError
+from pipelines.model_spec import How
 
-How = Literal["fast", "exact"]
 DECODERS = {"fast": "simplejpeg", "exact": "pillow"}
 WHOLE_LIMIT = 2**25  # pixels; a resized picture larger than this is made only where it is kept
 

@@ -6,7 +6,8 @@ from open_clip.model import CLIP
 
 from nhd_ops.fidelity import zero_shot
 from pipelines.io.preprocess import preprocess_of
-from pipelines.models import LoadedModel, ModelSpec, text_embeddings
+from pipelines.model_spec import ModelSpec
+from pipelines.models import LoadedModel, text_embeddings
 from pipelines.tiny import drawing, model
 from pipelines.tiny.scenes import BACKGROUNDS, COLOURS, SHAPES, Scene, sample_scene
 

@@ -4,10 +4,10 @@ A claim is (colour, shape, side) with None for "any"; a statement is a phrase wi
 makes about objects and about the background. Truth is decided from the scene, not from the words.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
 
 from pipelines.tiny.scenes import BACKGROUNDS, COLOURS, SHAPES, Scene
 
@@ -108,7 +108,8 @@ def sample_text(scene: Scene, rng: np.random.Generator) -> tuple[str, Statement]
         return f"a {statement.phrase}", statement
     if kind < 0.60:
         return f"a photo of a {statement.phrase}.", statement
-    template = OPENAI_IMAGENET_TEMPLATES[int(rng.integers(len(OPENAI_IMAGENET_TEMPLATES)))]
+    templates = _templates()
+    template = templates[int(rng.integers(len(templates)))]
     return template(statement.phrase), statement
 
 
@@ -132,7 +133,7 @@ def truth(scenes: list[Scene], statements: list[Statement]) -> np.ndarray:
 
 def vocabulary() -> list[str]:
     """Every word that captions can contain, sorted: what the tiny tokenizer knows."""
-    texts = [template("") for template in OPENAI_IMAGENET_TEMPLATES]
+    texts = [template("") for template in _templates()]
     texts += ["a photo of and on the object thing shape left right something image picture"]
     texts += [" ".join((word, *others)) for word, others in SYNONYMS.items()]
     return sorted({word for text in texts for word in split_words(text)})
@@ -146,3 +147,11 @@ def split_words(text: str) -> list[str]:
 def _word(name: str, rng: np.random.Generator) -> str:
     others = SYNONYMS[name]
     return str(rng.choice(others)) if rng.random() < 0.12 else name
+
+
+def _templates() -> Sequence[Callable[[str], str]]:
+    """open_clip's 80; not loaded where scenes are only drawn and described."""
+    from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
+
+    found: Sequence[Callable[[str], str]] = OPENAI_IMAGENET_TEMPLATES
+    return found

@@ -133,3 +133,18 @@ def test_scenes_command_writes_what_was_asked(tmp_path: Path) -> None:
 def test_debug_shows_the_traceback() -> None:
     found = process("status", "--run", "/nowhere", "--debug")
     assert found.returncode != 0 and "Traceback" in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "unneeded"),
+    [
+        ("jobs.cli", "torch ray open_clip pyarrow pandas"),
+        ("pipelines.extract.job", "ray open_clip torchvision"),
+        ("pipelines.run.status", "ray open_clip torchvision"),
+        ("pipelines.tiny.dataset", "ray open_clip torch"),
+    ],
+)
+def test_nothing_heavy_is_loaded_before_it_is_needed(module: str, unneeded: str) -> None:
+    code = f"import sys, {module}; print(*sys.modules.keys() & set('{unneeded}'.split()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

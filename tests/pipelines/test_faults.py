@@ -132,15 +132,13 @@ def test_workers_killed_in_every_phase(
     shards: str,
     calm: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     phases: tuple[str, ...],
     times: int,
 ) -> None:
     deaths = tmp_path / "deaths"
     deaths.mkdir()
     dying = partial(Dying, folder=str(deaths), times=times, phases=phases)
-    monkeypatch.setattr("pipelines.extract.job.Extractor", dying)
-    extract(plan(shards, tmp_path / "run", in_process=False, workers=2))
+    extract(plan(shards, tmp_path / "run", in_process=False, workers=2), dying)
     where = [path.name.split("-")[0] for path in deaths.iterdir()]
     assert sorted(where) == sorted(phases * times), "each phase killed as often as it should"
     agree(calm, tmp_path / "run")
@@ -149,14 +147,12 @@ def test_workers_killed_in_every_phase(
 @pytest.mark.cluster
 @pytest.mark.slow
 def test_a_shard_that_kills_every_worker_fails_alone(
-    ray: object, shards: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ray: object, shards: str, tmp_path: Path
 ) -> None:
     some, out = shards.replace("*", "{decode,other0,other1,other2}"), tmp_path / "run"
-    with monkeypatch.context() as patched:
-        deadly = partial(Dying, folder=str(tmp_path), times=100)
-        patched.setattr("pipelines.extract.job.Extractor", deadly)
-        with pytest.raises(Incomplete, match=r"1 of 4 shards failed, first .*/decode\.tar .*died"):
-            extract(plan(some, out, in_process=False, workers=2))
+    deadly = partial(Dying, folder=str(tmp_path), times=100)
+    with pytest.raises(Incomplete, match=r"1 of 4 shards failed, first .*/decode\.tar .*died"):
+        extract(plan(some, out, in_process=False, workers=2), deadly)
     assert Run(str(out)).images(["key"]).num_rows == 60
     assert len(list(tmp_path.glob("decode-*"))) <= DEATHS + 3
     assert len(list(out.glob("failed/decode-*"))) == 1

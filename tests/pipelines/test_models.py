@@ -12,7 +12,8 @@ from pipelines.errors import UsageError
 from pipelines.extract.job import extract
 from pipelines.io.listing import expand
 from pipelines.io.store import Run
-from pipelines.models import ModelSpec, load_model, text_embeddings
+from pipelines.model_spec import ModelSpec
+from pipelines.models import load_model, text_embeddings
 from tests.conftest import plan
 
 

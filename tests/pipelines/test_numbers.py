@@ -17,7 +17,8 @@ from pipelines.io.images import Decoded, decode
 from pipelines.io.listing import expand
 from pipelines.io.preprocess import preprocess_of
 from pipelines.io.store import Run
-from pipelines.models import ModelSpec, load_model
+from pipelines.model_spec import ModelSpec
+from pipelines.models import load_model
 from pipelines.tiny import model as tiny
 from tests.conftest import plan
 

@@ -22,9 +22,10 @@ from pipelines.errors import UsageError
 from pipelines.extract.job import extract
 from pipelines.io import preprocess as module
 from pipelines.io.images import Decoded
-from pipelines.io.preprocess import How, preprocess_of, stacked
+from pipelines.io.preprocess import preprocess_of, stacked
 from pipelines.io.rejects import Reject
 from pipelines.io.store import Run
+from pipelines.model_spec import How
 from pipelines.models import load_model
 from pipelines.tiny.drawing import jpeg_bytes, render
 from pipelines.tiny.model import preprocess
