@@ -29,7 +29,10 @@ class LoadedModel:
     """A CLIP in eval mode with what belongs to it."""
 
     model: Any
-    preprocess: Preprocess
+    preprocess: Callable[[Any], torch.Tensor]
+    """open_clip's own transform: a PIL image → [3,S,S], what the model takes."""
+    pixels: Preprocess
+    """The same in two steps, as extraction does it."""
     tokenizer: Tokenizer
     weights_sha256: str
     spec: ModelSpec
@@ -37,7 +40,7 @@ class LoadedModel:
     @property
     def preprocess_id(self) -> str:
         """Short name of the preprocessing."""
-        return self.preprocess.id
+        return self.pixels.id
 
 
 def load_model(
@@ -58,10 +61,10 @@ def load_model(
         clip, transform, tokenizer = _tiny(spec)
     else:
         clip, transform, tokenizer = _open_clip(spec)
-    preprocess = preprocess_of(transform, how)
+    pixels = preprocess_of(transform, how)
     _check_finite(clip)
     clip = clip.eval().requires_grad_(False).to(device)
-    return LoadedModel(clip, preprocess, tokenizer, weights_sha256(clip), spec)
+    return LoadedModel(clip, transform, pixels, tokenizer, weights_sha256(clip), spec)
 
 
 def _check_finite(clip: torch.nn.Module) -> None:

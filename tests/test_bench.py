@@ -1,5 +1,6 @@
 """What `nhd bench` measures, and the promises it is held to."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from pipelines.bench.compute import Setup
 from pipelines.bench.faults import soak
 from pipelines.bench.gpu import on_device
 from pipelines.bench.memory import memory
-from pipelines.bench.result import table
+from pipelines.bench.result import Result, table
 from pipelines.bench.scale import GPUS, IMAGES, Extraction, tables
 from pipelines.bench.schedule import driver
 from pipelines.bench.schedule_simulation import EQUAL, OURS, RULES, lognormal, pareto, simulate
@@ -120,3 +121,17 @@ def test_the_gpus_rows_on_a_cpu() -> None:
     against = {row.against for row in rows}
     assert {"of encode_image", "of encode_image, channels last"} <= against
     assert all(row.ours > 0 and row.ratio is not None for row in rows)
+
+
+def test_json_has_what_scripts_lean_on(tmp_path: Path) -> None:
+    bench(["start"], None, str(tmp_path / "found.json"), 0)
+    (row,) = json.loads((tmp_path / "found.json").read_text())
+    assert {"name", "ours", "theirs", "unit", "ratio", "low", "high", "target"} <= row.keys()
+    assert row["low"] <= row["ours"] <= row["high"] and row["target"] == 0.5
+
+
+def test_promises_are_held_in_both_directions() -> None:
+    assert Result("speed", 3, "", ratio=1.2, least=1).kept
+    assert not Result("speed", 3, "", ratio=0.9, least=1).kept
+    assert not Result("memory", 3, "", ratio=1.2, most=1.05).kept
+    assert Result("bytes", 3, "", most=3).kept and not Result("bytes", 4, "", most=3).kept

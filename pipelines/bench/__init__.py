@@ -7,7 +7,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import asdict
 
 from pipelines.bench.result import Result, table
 from pipelines.errors import UsageError
@@ -51,7 +50,7 @@ def bench(what: Iterable[str], out: str | None, json: str | None, seed: int) -> 
             found += _measure(name)(place, seed)
     print("\n".join(table(found)), flush=True)
     if json is not None:
-        write_json(json, [asdict(result) for result in found])
+        write_json(json, [result.row() for result in found])
     return found
 
 

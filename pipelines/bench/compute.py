@@ -69,9 +69,9 @@ def contenders(setup: Setup, seed: int) -> dict[str, Callable[[], Any]]:
     visual = copy.deepcopy(loaded.model.visual).to(DTYPES[setup.dtype])
     last = copy.deepcopy(visual).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     generator = torch.Generator().manual_seed(seed)
-    side = loaded.preprocess.size
+    side = loaded.pixels.size
     items = [_item(i, side, generator) for i in range(setup.batch)]
-    pixels = loaded.preprocess.normalise(torch.stack([item.pixels for item in items]))
+    pixels = loaded.pixels.normalise(torch.stack([item.pixels for item in items]))
     ready = pixels.to(setup.device, DTYPES[setup.dtype]).contiguous()
     ready_last = ready.contiguous(memory_format=torch.channels_last)
     return {

@@ -70,7 +70,7 @@ def _differences(files: list[bytes]) -> list[Result]:
     with torch.inference_mode():
         loaded = [load_model("tiny", how=how) for how in ("fast", "exact")]  # type: ignore[arg-type]
         found = [
-            torch.cat([m.model.encode_image(_ours(m.preprocess, data)) for data in files])
+            torch.cat([m.model.encode_image(_ours(m.pixels, data)) for data in files])
             for m in loaded
         ]
     cosines = torch.cosine_similarity(found[0], found[1]).tolist()

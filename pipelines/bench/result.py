@@ -1,7 +1,8 @@
 """A measured figure, as `nhd bench` prints it and writes it to JSON."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class Result:
         return (self.most is None or value <= self.most) and (
             self.least is None or value >= self.least
         )
+
+    def row(self) -> dict[str, Any]:
+        """For JSON; `target` is what was promised, whether at least or at most."""
+        target = self.most if self.least is None else self.least
+        return asdict(self) | {"target": target, "kept": self.kept}
 
     def line(self) -> str:
         """For people."""

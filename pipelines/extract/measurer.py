@@ -43,7 +43,7 @@ class Measurer:
         """Images per forward pass that this device is fastest with."""
         if not self.settings.device.startswith("cuda"):
             return batch_size.ON_CPU
-        side = self.decomposer.loaded.preprocess.size
+        side = self.decomposer.loaded.pixels.size
         device = self.settings.device
 
         def run(size: int) -> None:
@@ -149,7 +149,7 @@ class Measurer:
         batch = stacked([item.pixels for item in items])
         if self.settings.device.startswith("cuda"):
             batch = batch.pin_memory().to(self.settings.device, non_blocking=True)
-        return self.decomposer.loaded.preprocess.normalise(batch)
+        return self.decomposer.loaded.pixels.normalise(batch)
 
     def _add(
         self, coefficients: Tensor, kept: list[Decoded], similarity: Tensor, first_id: int

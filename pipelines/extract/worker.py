@@ -45,7 +45,7 @@ class Extractor:
             settings.dtype,
             settings.device,
         )
-        self.transform: Transform = loaded.preprocess
+        self.transform: Transform = loaded.pixels
         self.threads = ThreadPoolExecutor(settings.decode_threads)
         self.clock = Clock()
         self.images, self.rejected = 0, 0

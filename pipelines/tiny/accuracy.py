@@ -22,7 +22,12 @@ def held_out_accuracy(
     scenes = [sample_scene(seed, index, objects=1) for index in range(count)]
     embedding = _embed(clip, scenes)
     loaded = LoadedModel(
-        clip, preprocess_of(model.preprocess()), model.tokenizer(), "", ModelSpec()
+        clip,
+        model.preprocess(),
+        preprocess_of(model.preprocess()),
+        model.tokenizer(),
+        "",
+        ModelSpec(),
     )
     colours, shapes = tuple(COLOURS), SHAPES
     both = [f"{colour} {shape}" for colour in colours for shape in shapes]

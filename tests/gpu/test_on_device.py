@@ -62,7 +62,7 @@ def test_open_clips_models_pass_their_self_check(name: str, dtype: str) -> None:
     loaded = load_model(name, "none", device=DEVICE)
     with torch.no_grad():
         random_world.randomise(loaded.model.visual, seed=0)
-    side = loaded.preprocess.size
+    side = loaded.pixels.size
     pixels = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(1))
     decomposer = Decomposer(loaded, (), 1, dtype, DEVICE)
     with torch.inference_mode():
@@ -71,7 +71,7 @@ def test_open_clips_models_pass_their_self_check(name: str, dtype: str) -> None:
 
 
 def test_normalised_pixels_are_the_same_bits() -> None:
-    preprocess = load_model("tiny").preprocess
+    preprocess = load_model("tiny").pixels
     batch = torch.stack([image.pixels for image in images(5, 128)])
     assert torch.equal(preprocess.normalise(batch.to(DEVICE)).cpu(), preprocess.normalise(batch))
 

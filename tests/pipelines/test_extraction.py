@@ -64,9 +64,9 @@ def test_rows_hold_the_models_own_embedding_and_every_column(dense_run: str) -> 
     assert len(rows) == 90 and rows["key"].is_unique
     loaded = load_model("tiny", pretrained="none")
     url = Run(dense_run).shard_urls[rows["shard"][0]]
-    decoded = [decode(s, loaded.preprocess) for s in shards.samples(url)]  # type: ignore[arg-type]
+    decoded = [decode(s, loaded.pixels) for s in shards.samples(url)]  # type: ignore[arg-type]
     pixels = torch.stack([d.pixels for d in decoded[:8]])  # type: ignore[union-attr]
-    expected = loaded.model.encode_image(loaded.preprocess.normalise(pixels)).numpy()
+    expected = loaded.model.encode_image(loaded.pixels.normalise(pixels)).numpy()
     np.testing.assert_allclose(np.stack(rows["embedding"][:8]), expected, rtol=1e-3, atol=1e-5)
     meta = [json.loads(text) for text in rows["meta"]]
     for name in ("year", "source", "yellow", "car"):

@@ -6,6 +6,7 @@ from pathlib import Path
 import open_clip
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from pipelines.errors import UsageError
@@ -96,3 +97,15 @@ def test_weights_that_cannot_be_downloaded_say_how_to_pass_a_file(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UsageError, match=r"could not be downloaded.*--checkpoint FILE"):
         load_model("RN50x16", "openai")
+
+
+def test_a_loaded_model_is_used_as_open_clips_are() -> None:
+    """What scripts lean on: `model`, `preprocess` (PIL image → tensor), `tokenizer`, the hash."""
+    loaded = load_model("tiny", how="exact")
+    image = Image.new("RGB", (200, 150), "yellow")
+    pixels = loaded.preprocess(image)
+    prepared = loaded.pixels.normalise(loaded.pixels(image, b"")[None])
+    assert torch.equal(pixels[None], prepared)
+    texts = loaded.tokenizer(["a yellow square", "a blue car"])
+    scores = loaded.model.encode_text(texts) @ loaded.model.encode_image(pixels[None]).T
+    assert scores[0] > scores[1] and len(loaded.weights_sha256) == 64

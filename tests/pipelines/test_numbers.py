@@ -52,7 +52,7 @@ def images(scenes: str) -> list[Decoded]:
 def finite(model: ModelSpec, images: list[Decoded]) -> int:
     """How many images this model gives a finite embedding."""
     loaded = load_model(model.name, checkpoint=model.checkpoint)
-    pixels = loaded.preprocess.normalise(torch.stack([item.pixels for item in images]))
+    pixels = loaded.pixels.normalise(torch.stack([item.pixels for item in images]))
     with torch.inference_mode():
         found = loaded.model.encode_image(pixels)
     return int(found.isfinite().all(1).sum())

@@ -183,7 +183,7 @@ def test_embeddings_hardly_differ_between_the_two_ways() -> None:
     files += [jpeg(size, kind) for size in SIZES for kind in ("4:2:0", "grey")]
     ways: tuple[How, How] = ("fast", "exact")
     batches = [stacked([pixels(data, how) for data in files]) for how in ways]
-    one, other = (loaded.model.encode_image(loaded.preprocess.normalise(b)) for b in batches)
+    one, other = (loaded.model.encode_image(loaded.pixels.normalise(b)) for b in batches)
     assert F.cosine_similarity(one, other).min() >= 0.9999
 
 
