@@ -16,10 +16,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-GROUP = 32
+GROUP = 16
 """Screened values are compared by groups of so many atoms at first, K/GROUP atoms apart."""
-CROWD = 16
-"""A residual whose candidates lie in more groups than this takes the exact way."""
+CROWD = 128
+"""A residual with more candidates than this takes the exact way."""
 SMALLEST = 2048
 """Screening pays from about so many atoms."""
 
@@ -51,7 +51,9 @@ def searched(dictionary: Tensor, screen: bool | None = None) -> Atoms:
 
 def _pays(dictionary: Tensor) -> bool:
     """On a GPU the sums themselves may be rounded to bfloat16, which the bound does not cover."""
-    able = getattr(torch.cpu, "get_capabilities", dict)()  # not in every version of torch
+    able: dict[str, bool] = getattr(
+        torch.cpu, "get_capabilities", dict
+    )()  # not in every version of torch
     fast = able.get("avx512_bf16") or able.get("amx_bf16")
     single = dictionary.dtype == torch.float32 and dictionary.device.type == "cpu"
     return bool(fast) and single and len(dictionary) >= SMALLEST
@@ -94,18 +96,20 @@ def _candidates(residual: Tensor, chosen: Tensor, atoms: Atoms) -> tuple[Tensor,
     unit = residual / torch.where(length > 0, length, 1)
     rough = unit.bfloat16()
     values = (rough @ atoms.rough.T).abs_()  # [b,K'] bfloat16
-    values.scatter_(1, chosen.clamp_min(0), -1.0)
-    groups = values.unflatten(1, (GROUP, -1))  # [b,GROUP,K'/GROUP]
-    highest = groups.amax(1)  # [b,K'/GROUP]
-    top = highest.amax(1).float()
+    # Without a sign, bfloat16 is ordered like its bits, and integers are compared much faster.
+    bits = values.view(torch.int16).scatter_(1, chosen.clamp_min(0), 0)
+    highest = bits.view(len(bits), GROUP, -1).amax(1)  # [b,K'/GROUP]
+    top = highest.amax(1).view(torch.bfloat16).float()
     error = atoms.error + (1 + atoms.error) * (unit - rough.to(unit)).norm(dim=1)
     # float32 sums of D products (and of what else is float32 here), then rounding to bfloat16
     error = error + residual.shape[1] * 2.0**-22 + top * 2.0**-8
-    floor = top - 2 * error  # [b]
+    floor = top - 2 * error  # [b]; below zero it would let in the barred and the added atoms
     done = (length[:, 0] == 0) | (chosen[:, -1:] < 0).any(1)
-    row, column = (highest >= torch.where(done, torch.inf, floor)[:, None]).nonzero(as_tuple=True)
-    # A floor below zero would let in the atoms that were added.
+    asked = torch.where(done | (floor <= 0), torch.inf, floor)[:, None]
+    row, column = (highest.view(torch.bfloat16) >= asked).nonzero(as_tuple=True)
+    members = values.view(len(values), GROUP, -1)[row, :, column]
+    hit, place = (members >= asked[row]).nonzero(as_tuple=True)
+    row, index = row[hit], place * highest.shape[1] + column[hit]
     unclear = ~done & ((floor <= 0) | (torch.bincount(row, minlength=len(floor)) > CROWD))
-    row, column = row[~unclear[row]], column[~unclear[row]]
-    hit, place = (groups[row, :, column] >= floor[row, None]).nonzero(as_tuple=True)
-    return row[hit], place * groups.shape[2] + column[hit], unclear.nonzero().squeeze(1)
+    clear = ~unclear[row]
+    return row[clear], index[clear], unclear.nonzero().squeeze(1)
