@@ -20,6 +20,7 @@ MEASURES = {
     "scale": "scale",
     "faults": "faults",
     "memory": "memory",
+    "omp": "omp",
 }
 """What can be measured → the module here whose `measure(folder, seed)` does it."""
 
