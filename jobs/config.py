@@ -13,6 +13,9 @@ Measure = Literal[
     "compute",
     "pipeline",
     "storage",
+    "omp",
+    "fit",
+    "compare",
     "schedule",
     "scale",
     "gpu",
@@ -25,6 +28,9 @@ SPEED: tuple[Measure, ...] = (
     "compute",
     "pipeline",
     "storage",
+    "omp",
+    "fit",
+    "compare",
     "schedule",
     "scale",
 )
@@ -191,7 +197,8 @@ class Bench:
     """`start`: the command itself. `storage`: bytes per image at RN50x16's size. `schedule`: what a
     shard costs the driver, and how long workers wait for the last one. `scale`: cost and time of
     up to 5 billion images, computed from such figures. `faults`: 200 shards while workers, nodes
-    and drivers are killed at random. `memory`: ten times as many images take no more of it."""
+    and drivers are killed at random. `memory`: ten times as many images take no more of it. `omp`:
+    sparse codes against scikit-learn, and against their matrix products."""
     out: str | None = None
     """An empty folder to work in, kept afterwards; by default a temporary one."""
     json: str | None = None

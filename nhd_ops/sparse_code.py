@@ -12,8 +12,12 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from nhd_ops.best_atom import Atoms, best_atom, searched
+
 TINY = 64
 """A signal is done when no atom explains more than TINY·eps of it."""
+KEPT = 0.5
+"""An atom of which less than this share is new is made orthogonal twice."""
 
 
 class SparseCode(NamedTuple):
@@ -57,7 +61,9 @@ def prepare_dictionary(
     return atoms / torch.where(lengths > 0, lengths, 1)
 
 
-def omp(signals: Tensor, dictionary: Tensor, atoms: int, block: int = 512) -> SparseCode:
+def omp(
+    signals: Tensor, dictionary: Tensor, atoms: int, block: int = 256, screen: bool | None = None
+) -> SparseCode:
     """Orthogonal matching pursuit: at each step the atom of largest |⟨residual, d⟩|.
 
     Of equal atoms the first is taken, and each at most once. A signal stops early, with indices
@@ -67,7 +73,10 @@ def omp(signals: Tensor, dictionary: Tensor, atoms: int, block: int = 512) -> Sp
         signals: [N,D].
         dictionary: [K,D], of the same dtype; see `prepare_dictionary`.
         atoms: m.
-        block: how many signals at once; memory is about block·(K + m·D) numbers.
+        block: how many signals at once; memory is about block·(K + m·(D + m)) + 3·K·D numbers,
+            beside the arguments.
+        screen: look at bfloat16 products first, which changes no result (see `best_atom`); by
+            default where it is faster.
     Raises:
         ValueError: there are more atoms to choose than the dictionary has.
     """
@@ -77,8 +86,9 @@ def omp(signals: Tensor, dictionary: Tensor, atoms: int, block: int = 512) -> Sp
             "ask for fewer atoms or give more words."
         )
     first = _first_copies(dictionary)
+    ready = searched(dictionary, screen)
     blocks = torch.split(signals, block) if len(signals) else (signals,)
-    codes = [_omp(part, dictionary, atoms, first) for part in blocks]
+    codes = [_omp(part, ready, atoms, first) for part in blocks]
     return SparseCode(*(torch.cat(parts) for parts in zip(*codes, strict=True)))
 
 
@@ -90,13 +100,14 @@ def _first_copies(dictionary: Tensor) -> Tensor:
     return first[group]
 
 
-def _omp(signals: Tensor, dictionary: Tensor, atoms: int, first: Tensor) -> SparseCode:
-    size = signals.norm(dim=1) * dictionary.norm(dim=1).max()
+def _omp(signals: Tensor, dictionary: Atoms, atoms: int, first: Tensor) -> SparseCode:
+    size = signals.norm(dim=1) * dictionary.exact.norm(dim=1).max()
     enough = size * TINY * torch.finfo(signals.dtype).eps  # [b]
     state = _start(signals, atoms)
     for step in range(atoms):
-        chosen = _best_atom(state, step, dictionary, enough)
-        state = _extend(state, step, torch.where(chosen < 0, -1, first[chosen]), dictionary)
+        chosen = best_atom(state.residual, state.indices[:, :step], dictionary, enough)
+        chosen = torch.where(chosen < 0, -1, first[chosen])
+        state = _extend(state, step, chosen, dictionary.exact)
     coefficients = torch.linalg.solve_triangular(state.r, state.along[..., None], upper=True)
     return SparseCode(state.indices, coefficients.squeeze(-1), state.residual.norm(dim=1))
 
@@ -112,30 +123,31 @@ def _start(signals: Tensor, atoms: int) -> _State:
     )
 
 
-def _best_atom(state: _State, step: int, dictionary: Tensor, enough: Tensor) -> Tensor:
-    """The atom that explains most of each residual: [b], -1 where none explains enough."""
-    correlations = (state.residual @ dictionary.T).abs_()  # [b,K]
-    # A chosen atom is orthogonal to the residual only up to rounding. (Where the index is -1 the
-    # signal is done, and barring atom 0 does no harm.)
-    best = correlations.scatter_(1, state.indices[:, :step].clamp_min(0), -1.0).max(1)
-    return torch.where(best.values > enough, best.indices, -1)
-
-
 def _extend(state: _State, step: int, chosen: Tensor, dictionary: Tensor) -> _State:
     """Add one atom [b] to each factorisation (in place), and take it out of the residual."""
     used = chosen >= 0
     atom = dictionary[chosen.clamp_min(0)] * used[:, None]  # [b,D]
-    column = torch.zeros_like(state.along)  # [b,m]
-    for _ in range(2):  # Gram-Schmidt loses orthogonality once, not twice
-        part = (state.q @ atom[..., None]).squeeze(-1)
-        atom = atom - (part[:, None] @ state.q).squeeze(1)
-        column = column + part
-    length = atom.norm(dim=1)
-    unit = atom / torch.where(used, length, 1)[:, None]
-    column[:, step] = torch.where(used, length, 1)
+    rest, column = _orthogonal(atom, state.q[:, :step])
+    # Gram-Schmidt loses orthogonality where little of the atom is left, and only once.
+    again = (rest.norm(dim=1) < KEPT * atom.norm(dim=1)).nonzero().squeeze(1)
+    if len(again):
+        rest[again], correction = _orthogonal(rest[again], state.q[again, :step])
+        column[again] += correction
+    length = rest.norm(dim=1)
+    unit = rest / torch.where(used, length, 1)[:, None]
     along = (unit * state.residual).sum(1)
     state.indices[:, step] = chosen
     state.q[:, step] = unit
-    state.r[:, :, step] = column
+    state.r[:, :step, step] = column
+    state.r[:, step, step] = torch.where(used, length, 1)
     state.along[:, step] = along
     return state._replace(residual=state.residual - along[:, None] * unit)
+
+
+def _orthogonal(atom: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+    """[b,D] less its part along the orthonormal rows [b,s,D]; and that part: [b,s].
+
+    A row vector times a matrix: batched products with a column vector are several times slower.
+    """
+    part = atom[:, None] @ q.mT  # [b,1,s]
+    return atom - (part @ q).squeeze(1), part.squeeze(1)

@@ -19,11 +19,13 @@ from pipelines.io.files import write_json, write_parquet
 from pipelines.io.store import Run
 from pipelines.io.words import word_list
 from pipelines.models import LoadedModel, load_model, text_embeddings
+from pipelines.run import estimate
 from pipelines.run.cluster import parallel
 
 EXEMPLARS = 10
 UNIT_COMPONENTS = 4
 BLOCK = 8192  # units per Ray task; a single block is done right here
+PROBE = 256  # directions that are coded first, to see how long it takes
 
 
 @dataclass(frozen=True)
@@ -95,10 +97,21 @@ class Codes(NamedTuple):
 
 
 def _codes(directions: Directions, signs: Tensor, dictionary: Dictionary, plan: FitPlan) -> Codes:
-    blocks = list(torch.split(torch.arange(directions.pairs), BLOCK))
+    """The first PROBE directions are coded right here, and tell how long the others will take."""
+    probe, rest = torch.arange(directions.pairs).tensor_split([PROBE])
+    blocks = [block for block in torch.split(rest, BLOCK) if len(block)]
     atoms = min(plan.atoms, len(dictionary.words))
     shared = (directions, signs, dictionary.atoms, atoms)
-    found = parallel(_code_block, blocks, shared, plan.in_process)
+    alone = plan.in_process or len(blocks) < 2
+    # A Ray task has one thread.
+    first, spent = estimate.timed(lambda: _code_block(shared, probe), None if alone else 1)
+
+    def say(workers: int) -> None:
+        left = estimate.seconds([len(block) for block in blocks], spent / len(probe), workers)
+        what = f"codes: {directions.pairs} directions x {len(dictionary.words)} words"
+        print(f"{what}, {estimate.about(left)}", flush=True)
+
+    found = [first, *parallel(_code_block, blocks, shared, plan.in_process, say)]
     return Codes(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
 

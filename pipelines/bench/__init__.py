@@ -23,6 +23,7 @@ MEASURES = {
     "gpu": "gpu",
     "faults": "faults",
     "memory": "memory",
+    "omp": "omp",
 }
 """What can be measured → the module here whose `measure(folder, seed)` does it."""
 

@@ -62,9 +62,9 @@ def _peaks(pattern: str, out: str) -> dict[str, int]:
         )
         deadline = time.monotonic() + LIMIT
         while driver.poll() is None:
-            peaks["driver"] = max(peaks["driver"], _peak(driver.pid))
+            peaks["driver"] = max(peaks["driver"], peak(driver.pid))
             for pid in descendants(driver.pid, "ray::_Actor"):
-                peaks["worker"] = max(peaks["worker"], _peak(pid))
+                peaks["worker"] = max(peaks["worker"], peak(pid))
             if time.monotonic() > deadline:
                 kill(driver.pid)
             time.sleep(EVERY)
@@ -73,7 +73,7 @@ def _peaks(pattern: str, out: str) -> dict[str, int]:
     return peaks
 
 
-def _peak(pid: int) -> int:
+def peak(pid: int) -> int:
     """The kernel's high-water mark; 0 for a process that has gone."""
     with contextlib.suppress(OSError, StopIteration):
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()

@@ -70,15 +70,18 @@ def parallel(
     items: list[Any],
     shared: Any = None,
     in_process: bool = False,
+    starting: Callable[[int], None] = lambda workers: None,
 ) -> list[Any]:
     """`[function(shared, item) for item in items]`, each as a one-CPU Ray task, or right here.
 
-    `shared` goes to each node once. The tasks see no GPU: Ray leaves CUDA_VISIBLE_DEVICES alone
-    for tasks that ask for none.
+    `shared` goes to each node once. `starting` is told first how many items are done at once. The
+    tasks see no GPU: Ray leaves CUDA_VISIBLE_DEVICES alone for tasks that ask for none.
     """
     if in_process or len(items) < 2:
+        starting(1)
         return [function(shared, item) for item in items]
     with ray_session() as ray:
+        starting(max(1, int(ray.cluster_resources().get("CPU", 1))))
         hidden = {"env_vars": {"CUDA_VISIBLE_DEVICES": ""}}
         task = ray.remote(function).options(num_cpus=1, runtime_env=hidden)
         reference = ray.put(shared)

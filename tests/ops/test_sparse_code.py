@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import orthogonal_mp
 
+from nhd_ops.best_atom import _candidates, searched
 from nhd_ops.sparse_code import omp, prepare_dictionary
 from tests import reference
 from tests.ops import random_world
@@ -156,3 +157,65 @@ def test_nearly_parallel_atoms_leave_the_least_squares_residual():
         fit = atoms.T @ torch.linalg.lstsq(atoms.T, signal).solution
         wanted = float((signal - fit).norm())
         assert float(code.residual_norm[row]) == pytest.approx(wanted, rel=1e-2)
+
+
+def screened_and_not(signals, dictionary, atoms, **options):
+    return [omp(signals, dictionary, atoms, screen=screen, **options) for screen in (True, False)]
+
+
+@settings(deadline=None, derandomize=True, max_examples=30)
+@given(st.integers(0, 10**6), st.integers(4, 300), st.integers(2, 40), st.integers(1, 30))
+def test_screening_changes_no_support(seed, words, width, block):
+    dictionary = random_world.unit(words, width, seed).float()
+    signals = random_world.unit(23, width, seed + 1).float()
+    atoms = min(words, width // 2 + 1)
+    fast, exact = screened_and_not(signals, dictionary, atoms, block=block)
+    assert torch.equal(fast.indices, exact.indices)
+    close(fast.coefficients, exact.coefficients, rtol=1e-3, atol=1e-4)
+
+
+def test_screening_tells_atoms_apart_that_bfloat16_cannot():
+    base = random_world.unit(1, 32).float()
+    noise = 1e-4 * random_world.unit(90, 32, seed=5).float()
+    dictionary = torch.cat([random_world.unit(60, 32, seed=6).float(), base + noise])
+    fast, exact = screened_and_not(base + 0.1 * random_world.unit(7, 32).float(), dictionary, 3)
+    assert torch.equal(fast.indices, exact.indices)
+
+
+@pytest.mark.parametrize("copies", [3, 200])
+def test_screening_takes_the_first_of_equal_atoms(copies):
+    once = random_world.unit(20, 8).float()
+    signals = random_world.unit(25, 8, seed=8).float()
+    code = omp(signals, once.repeat(copies, 1), 8, screen=True)
+    assert torch.equal(code.indices, omp(signals, once, 8, screen=False).indices)
+    opposite = omp(signals, torch.cat([once, -once]), 8, screen=True)
+    assert torch.equal(opposite.indices, code.indices), "a tie of atoms that are not equal"
+
+
+def test_screening_stops_at_zero_signals_and_where_the_dictionary_spans_no_more():
+    dictionary = torch.cat([random_world.unit(40, 5).float(), torch.zeros(40, 3)], dim=1)
+    signals = random_world.unit(30, 8, seed=8).float()  # three dimensions are out of reach
+    signals[4] = 0
+    signals[5, :5] = 0
+    fast, exact = screened_and_not(signals, dictionary, 9)
+    assert torch.equal(fast.indices, exact.indices)
+    used = (fast.indices >= 0).sum(1)
+    assert used[4] == used[5] == 0 and (used[6:] == 5).all()
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e12])
+def test_screening_does_not_depend_on_scale(scale):
+    dictionary, signals = random_world.unit(90, 12).float(), random_world.unit(9, 12, 8).float()
+    code = omp(signals, dictionary, 6, screen=True)
+    scaled = omp(signals / scale, dictionary * scale, 6, screen=True)
+    assert torch.equal(code.indices, scaled.indices)
+
+
+def test_screened_candidates_hold_the_best_atom_within_the_bound():
+    dictionary, signals = random_world.unit(3000, 48).float(), random_world.unit(64, 48, 8).float()
+    none = torch.empty(64, 0, dtype=torch.int64)
+    row, index, unclear = _candidates(signals, none, searched(dictionary, screen=True))
+    best = (signals.double() @ dictionary.double().T).abs().argmax(1)
+    assert len(unclear) == 0 and len(row) < 64 * 20
+    for signal, atom in enumerate(best):
+        assert atom in index[row == signal]
