@@ -69,7 +69,7 @@ class Fit:
     """The dictionary: `scenes`, `common:30000` (needs wordfreq), or a file with one word per line.
     By default `scenes` for the tiny model and `common:10000` for others."""
     atoms: int = 64
-    """Words per code."""
+    """Words per code; 0 for no codes, which on a large model take most of the time."""
     templates: Flag = False
     """Embed words in open_clip's 80 templates rather than bare."""
     fit_on: Literal["all", "top50"] = "all"
