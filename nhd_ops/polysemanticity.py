@@ -1,10 +1,13 @@
 """How alike the images are that a unit fires on: inertia, clarity and polysemanticity.
 
 All three take unit image embeddings [...,n,D] of the n images of largest norm (n = 10 in
-arXiv 2509.19943) and return [...].
+arXiv 2509.19943) and return [...]. All three follow from the images' cosines, [...,n,n], and
+`alikeness` computes these once.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,25 +16,56 @@ from torch.nn.functional import one_hot
 ROUNDS = 20
 
 
+class Alikeness(NamedTuple):
+    """The three measures of the same images, each [...]."""
+
+    inertia: Tensor
+    clarity: Tensor
+    polysemanticity: Tensor
+
+
+def alikeness(embeddings: Tensor) -> Alikeness:
+    """All three, in the dtype of the embeddings."""
+    cosines = _cosines(embeddings)
+    found = _inertia(cosines), _clarity(cosines), _polysemanticity(cosines)
+    return Alikeness(*(measure.to(embeddings.dtype) for measure in found))
+
+
 def inertia(embeddings: Tensor) -> Tensor:
     """Σ_j ‖e_j - ē‖² = n(1 - ‖ē‖²), from 0 to n; lower is more monosemantic (arXiv 2509.19943)."""
-    return (embeddings - embeddings.mean(-2, keepdim=True)).square().sum((-2, -1))
+    return _inertia(_cosines(embeddings)).to(embeddings.dtype)
 
 
 def clarity(embeddings: Tensor) -> Tensor:
     """Mean cosine over the pairs of different images (arXiv 2505.20229); n ≥ 2."""
-    n = embeddings.shape[-2]
-    return (embeddings.sum(-2).square().sum(-1) - n) / (n * (n - 1))
+    return _clarity(_cosines(embeddings)).to(embeddings.dtype)
 
 
 def polysemanticity(embeddings: Tensor) -> Tensor:
     """1 - cosine of the two centres of 2-means (arXiv 2505.20229); 0 if all images are equal.
 
     2-means starts from the two images of least cosine (the first such two), so it is
-    deterministic. A centre is a weighted sum of images, so all distances follow from the cosines
-    of the images, and the embeddings are read once.
+    deterministic.
     """
-    cosines = (embeddings @ embeddings.mT).double()  # [...,n,n]
+    return _polysemanticity(_cosines(embeddings)).to(embeddings.dtype)
+
+
+def _cosines(embeddings: Tensor) -> Tensor:
+    return (embeddings @ embeddings.mT).double()  # [...,n,n]
+
+
+def _inertia(cosines: Tensor) -> Tensor:
+    squares = cosines.diagonal(dim1=-2, dim2=-1).sum(-1)
+    return (squares - cosines.sum((-2, -1)) / cosines.shape[-1]).clamp_min(0)
+
+
+def _clarity(cosines: Tensor) -> Tensor:
+    n = cosines.shape[-1]
+    return (cosines.sum((-2, -1)) - n) / (n * (n - 1))
+
+
+def _polysemanticity(cosines: Tensor) -> Tensor:
+    """A centre is a weighted sum of images, so distances to it follow from the cosines."""
     centres = _farthest_two(cosines)  # [...,2,n]
     for _ in range(ROUNDS):
         moved = _centres_of(cosines, centres)
@@ -40,7 +74,7 @@ def polysemanticity(embeddings: Tensor) -> Tensor:
         centres = moved
     inner = centres @ cosines @ centres.mT  # [...,2,2]
     lengths = inner.diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt().clamp_min(1e-12)
-    return (1 - inner[..., 0, 1] / lengths.prod(-1)).to(embeddings.dtype)
+    return 1 - inner[..., 0, 1] / lengths.prod(-1)
 
 
 def _farthest_two(cosines: Tensor) -> Tensor:

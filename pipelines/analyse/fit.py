@@ -22,7 +22,6 @@ from pipelines.models import LoadedModel, load_model, text_embeddings
 from pipelines.run.cluster import parallel
 
 UNIT_COMPONENTS = 4
-NAMED_AT_ONCE = 4096  # pairs
 BLOCK = 8192  # units per Ray task; a single block is done right here
 
 
@@ -128,10 +127,8 @@ def _code_block(shared: tuple[Directions, Tensor, Tensor, int], pairs: Tensor) -
 
 
 def _nearest(directions: Directions, signs: Tensor, dictionary: Dictionary, plan: FitPlan) -> Codes:
-    """As `_codes`, with empty codes; a product that all cores share needs no Ray."""
-    blocks = torch.split(torch.arange(directions.pairs), NAMED_AT_ONCE)
-    vectors = (components.pair_components(directions, block, signs) for block in blocks)
-    nearest = torch.cat([tables.nearest_words(v, dictionary.atoms) for v in vectors])
+    """As `_codes`, with empty codes; takes seconds, so needs no Ray."""
+    nearest = tables.nearest_words_of_pairs(directions, signs, dictionary.atoms)
     none = nearest[:, :0]
     return Codes(none, none.float(), nearest)
 

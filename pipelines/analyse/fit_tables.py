@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from nhd_ops import components, polysemanticity
+from nhd_ops.contributions import Directions
 from nhd_ops.geometry import Geometry
 from nhd_ops.labels import point_biserial
 from nhd_ops.moments import Moments
@@ -48,6 +49,19 @@ def nearest_words(vectors: Tensor, atoms: Tensor) -> Tensor:
     blocks = torch.split(vectors, PAIRS_AT_ONCE)
     k = min(WORDS_SHOWN, len(atoms))
     return torch.cat([(block @ atoms.T).topk(k, dim=1).indices for block in blocks])
+
+
+def nearest_words_of_pairs(directions: Directions, signs: Tensor, atoms: Tensor) -> Tensor:
+    """`nearest_words` of the signed directions of all pairs: [H,C], [K,D] → [H·C,k].
+
+    Through the factors, head by head, which takes D/E times fewer products (12 on RN50x16).
+    """
+    k = min(WORDS_SHOWN, len(atoms))
+    found = []
+    for value, output, sign in zip(directions.value, directions.output, signs, strict=True):
+        projected = (value.T * sign[:, None]) @ (output.T @ atoms.T)  # [C,K]
+        found.append(projected.topk(k, dim=1).indices)
+    return torch.cat(found)
 
 
 def names(indices: Tensor, dictionary: Dictionary) -> pa.ListArray:
@@ -133,9 +147,8 @@ def pair_table(
 
 def _alikeness(images: Images, ids: Tensor) -> tuple[np.ndarray, ...]:
     """Inertia, clarity and polysemanticity of every pair's exemplars [P,k], in blocks of pairs."""
-    measures = (polysemanticity.inertia, polysemanticity.clarity, polysemanticity.polysemanticity)
-    blocks = []
-    for block in torch.split(ids, PAIRS_AT_ONCE):
-        grouped = images.embeddings[torch.from_numpy(images.places(block))]  # [p,k,D]
-        blocks.append(torch.stack([measure(grouped) for measure in measures]))
+    blocks = [
+        torch.stack(polysemanticity.alikeness(images.embeddings[torch.from_numpy(places)]))
+        for places in map(images.places, torch.split(ids, PAIRS_AT_ONCE))
+    ]  # from [p,k,D] to [3,p] each
     return tuple(torch.cat(blocks, dim=1).numpy())
