@@ -7,7 +7,7 @@ import tyro
 
 Flag = tyro.conf.FlagCreatePairsOff[bool]
 Dtype = Literal["float32", "bfloat16", "float16"]
-Measure = Literal["start", "storage", "schedule", "scale", "faults", "memory"]
+Measure = Literal["start", "storage", "schedule", "scale", "faults", "memory", "fit", "compare"]
 SPEED: tuple[Measure, ...] = ("start", "storage", "schedule", "scale")
 
 
@@ -172,7 +172,8 @@ class Bench:
     """`start`: the command itself. `storage`: bytes per image at RN50x16's size. `schedule`: what a
     shard costs the driver, and how long workers wait for the last one. `scale`: cost and time of
     up to 5 billion images, computed from such figures. `faults`: 200 shards while workers, nodes
-    and drivers are killed at random. `memory`: ten times as many images take no more of it."""
+    and drivers are killed at random. `memory`: ten times as many images take no more of it.
+    `fit`: RN50x16's 147,456 pairs without codes. `compare`: two runs of that size."""
     out: str | None = None
     """An empty folder to work in, kept afterwards; by default a temporary one."""
     json: str | None = None

@@ -20,6 +20,8 @@ MEASURES = {
     "scale": "scale",
     "faults": "faults",
     "memory": "memory",
+    "fit": "fit",
+    "compare": "compare",
 }
 """What can be measured → the module here whose `measure(folder, seed)` does it."""
 

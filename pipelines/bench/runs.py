@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Iterator
+from functools import cache
 
 import torch
+from torch import Tensor
 
 from nhd_ops import concepts, moments
 from pipelines.bench import rn50x16
@@ -15,7 +17,7 @@ from pipelines.io.store import SCHEMA_VERSION, Run
 
 PER_SHARD = 5000
 AT_ONCE = 256  # images
-SHIFTED = 0.3  # of the first three concepts, in standard deviations
+WITH_COEFFICIENTS = 1024  # images
 
 
 def write_run(folder: str, images: int, seed: int, weights: str, shift: float = 0.0) -> str:
@@ -26,7 +28,8 @@ def write_run(folder: str, images: int, seed: int, weights: str, shift: float = 
 
     Args:
         weights: the sha256 of the weights that it is said to be made with.
-        shift: by how much the first three concepts are raised, and the coefficients.
+        shift: by how much coefficients, the first three concepts and the three strongest causes
+            of embeddings are raised.
     """
     run = Run(folder)
     layout = rn50x16.layout()
@@ -73,7 +76,7 @@ def _batches(start: int, stop: int, seed: int, shift: float) -> Iterator[rows.Ba
         yield rows.Batch(
             samples=[_sample(i, seed) for i in range(first, first + count)],
             sizes=[(640, 480)] * count,
-            embedding=torch.randn(count, rn50x16.WIDTH, generator=generator),
+            embedding=_embeddings(count, generator, shift),
             pairs=pairs.int(),
             coefficients=norms.half().float(),
             norm_total=norms.sum(1),
@@ -83,20 +86,37 @@ def _batches(start: int, stop: int, seed: int, shift: float) -> Iterator[rows.Ba
         )
 
 
+@cache
+def _mixing() -> Tensor:
+    """[D,D]: from independent causes to dimensions; the i-th counts as much as 1/√(i + 1)."""
+    generator = torch.Generator().manual_seed(3)
+    size = rn50x16.WIDTH
+    mixed = torch.randn(size, size, generator=generator)
+    return mixed / torch.arange(1, size + 1).sqrt()[:, None]
+
+
+def _embeddings(count: int, generator: torch.Generator, shift: float) -> Tensor:
+    """[B,D], correlated as those of a model are, which is what classifiers take long over."""
+    causes = torch.randn(count, rn50x16.WIDTH, generator=generator)
+    causes[:, :3] += shift
+    return causes @ _mixing()
+
+
 def _sample(index: int, seed: int) -> Sample:
     fields = {"year": 2015 + index % 10}
     return Sample(f"{seed}-{index:09d}", b"", json.dumps(fields), fields)
 
 
 def _moments_of(images: int, seed: int, shift: float) -> moments.Moments:
-    """As of `images` images; all that is known of those beyond the first 1,000 is their number.
+    """Of WITH_COEFFICIENTS of the images, which are then all exemplars there are.
 
-    The work of readers depends on the number of pairs alone.
+    The work of readers depends on the number of pairs alone, but that of images that are exemplars
+    must be in memory: 3 kB each.
     """
     generator = torch.Generator().manual_seed(seed)
     geometry = rn50x16.geometry()
     total: moments.Moments | None = None
-    for ids in torch.randperm(images, generator=generator)[:1024].split(AT_ONCE):
+    for ids in torch.randperm(images, generator=generator)[:WITH_COEFFICIENTS].split(AT_ONCE):
         s = rn50x16.coefficients(len(ids), generator) + shift
         similarity = torch.randn(len(ids), rn50x16.CONCEPTS, generator=generator)
         take = (s, geometry, ids)
