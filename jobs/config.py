@@ -94,7 +94,7 @@ class Fit:
     """The dictionary: `scenes`, `common:30000` (needs wordfreq), or a file with one word per line.
     By default `scenes` for the tiny model and `common:10000` for others."""
     atoms: int = 64
-    """Words per code."""
+    """Words per code; 0 for no codes, which on a large model take most of the time."""
     templates: Flag = False
     """Embed words in open_clip's 80 templates rather than bare."""
     fit_on: Literal["all", "top50"] = "all"
@@ -197,8 +197,10 @@ class Bench:
     """`start`: the command itself. `storage`: bytes per image at RN50x16's size. `schedule`: what a
     shard costs the driver, and how long workers wait for the last one. `scale`: cost and time of
     up to 5 billion images, computed from such figures. `faults`: 200 shards while workers, nodes
-    and drivers are killed at random. `memory`: ten times as many images take no more of it. `omp`:
-    sparse codes against scikit-learn, and against their matrix products."""
+    and drivers are killed at random. `memory`: ten times as many images take no more of it.
+    `decode`, `compute` and `pipeline`: images per second, by parts and end to end. `omp`: sparse
+    codes against scikit-learn, and against their matrix products. `fit`: RN50x16's 147,456 pairs
+    without codes. `compare`: two runs of that size. `gpu`: `compute` on an NVIDIA GPU."""
     out: str | None = None
     """An empty folder to work in, kept afterwards; by default a temporary one."""
     json: str | None = None

@@ -17,6 +17,8 @@ from nhd_ops.contributions import Directions
 from nhd_ops.moments import TOP, Moments
 from nhd_ops.unit_moments import UnitMoments
 
+PAIRS_AT_ONCE = 8192
+
 
 class Components(NamedTuple):
     """The first k components of each of U units whose vectors have W coefficients."""
@@ -42,32 +44,42 @@ def top_images(moments: Moments, k: int = TOP) -> TopImages:
     Args:
         k: at most 50.
     """
-    high, high_ids = extremes.unpack(moments.largest)
-    low, low_ids = extremes.unpack(moments.smallest)
-    ids = torch.cat([high_ids, low_ids], dim=1)  # [H·C,100]
-    values = torch.cat([high, -low], dim=1).double()
-    deviations = values - moments.pairs.mean.flatten()[:, None]
+    k = min(k, moments.count)
+    mean = moments.pairs.mean.flatten()
+    blocks = [slice(i, i + PAIRS_AT_ONCE) for i in range(0, len(mean), PAIRS_AT_ONCE)]
+    found = [_top_images(moments.largest[b], moments.smallest[b], mean[b], k) for b in blocks]
+    return TopImages(*(torch.cat(columns) for columns in zip(*found, strict=True)))
+
+
+def _top_images(largest: Tensor, smallest: Tensor, mean: Tensor, k: int) -> TopImages:
+    high, high_ids = extremes.unpack(largest)
+    low, low_ids = extremes.unpack(smallest)
+    ids = torch.cat([high_ids, low_ids], dim=1)  # [P,100]
+    deviations = torch.cat([high, -low], dim=1).double() - mean[:, None]
     # With fewer than 100 images, or many equal ones, an image can be in both lists.
     magnitude = deviations.abs().masked_fill(_repeated(ids) | (ids < 0), -1)
-    order = magnitude.argsort(dim=1, descending=True, stable=True)[:, : min(k, moments.count)]
+    order = magnitude.argsort(dim=1, descending=True, stable=True)[:, :k]
     return TopImages(ids.gather(1, order), deviations.gather(1, order))
 
 
-def signs(moments: Moments) -> Tensor:
+def signs(moments: Moments, top: TopImages | None = None) -> Tensor:
     """The sign of every pair's component: [H,C] of ±1 (arXiv 2509.19943).
 
     +1 where more than half of the 50 images of largest centred norm have a positive centred
     coefficient; a tie gives -1. The norm of the direction scales all of a pair's images alike
-    and plays no part.
+    and plays no part. `top` is `top_images(moments)`, where it is known.
     """
-    deviations = top_images(moments).deviations
+    deviations = (top or top_images(moments)).deviations
     positive = (deviations > 0).sum(1) * 2 > deviations.shape[1]
     return torch.where(positive, 1.0, -1.0).view(moments.pairs.mean.shape)
 
 
-def importance(moments: Moments, norms: Tensor) -> Tensor:
-    """Mean of the 50 largest centred contribution norms |s - mean|·‖u‖, given ‖u‖: [H,C] fp64."""
-    return top_images(moments).deviations.abs().mean(1).view(norms.shape) * norms
+def importance(moments: Moments, norms: Tensor, top: TopImages | None = None) -> Tensor:
+    """Mean of the 50 largest centred contribution norms |s - mean|·‖u‖, given ‖u‖: [H,C] fp64.
+
+    `top` is `top_images(moments)`, where it is known.
+    """
+    return (top or top_images(moments)).deviations.abs().mean(1).view(norms.shape) * norms
 
 
 def fitted_moments(

@@ -196,9 +196,30 @@ def text_embeddings(
     with torch.inference_mode():
         for start in range(0, len(prompts), batch_size):
             ids = loaded.tokenizer(prompts[start : start + batch_size]).to(device)
-            rows.append(F.normalize(loaded.model.encode_text(ids).float(), dim=-1).cpu())
+            rows.append(F.normalize(_encode_text(loaded.model, ids).float(), dim=-1).cpu())
     stacked = torch.cat(rows).view(len(texts), len(forms), -1)  # [K,F,D]
     return F.normalize(stacked.mean(dim=1), dim=-1).clone()
+
+
+def _encode_text(model: Any, ids: torch.Tensor) -> torch.Tensor:
+    """`model.encode_text`, without the padding behind the longest text: [B,D], perhaps unit.
+
+    A word takes 3 or 4 of 77 tokens. Attention is causal and the embedding is that of the end
+    token, so what follows it counts for nothing.
+    """
+    mask = getattr(model, "attn_mask", None)
+    if type(model) is not open_clip.CLIP or mask is None or model.text_pool_type != "argmax":
+        encoded: torch.Tensor = model.encode_text(ids)
+        return encoded
+    length = int(ids.argmax(dim=1).max()) + 1
+    short = {
+        "positional_embedding": model.positional_embedding[:length],
+        "attn_mask": mask[:length, :length],
+    }
+    # The model's forward takes images and texts, either of them or both.
+    found: Any = torch.func.functional_call(model, short, (None, ids[:, :length]))
+    text: torch.Tensor = found["text_features"] if isinstance(found, dict) else found[1]
+    return text
 
 
 def check_words(loaded: LoadedModel, texts: Sequence[str]) -> None:

@@ -131,3 +131,16 @@ def two_means(embeddings: Tensor) -> float:
             a, b = (side.mean(0) for side in sides)
             cost, answer = spread, 1 - float(torch.cosine_similarity(a, b, dim=0))
     return answer
+
+
+def polysemanticity(embeddings: Tensor) -> float:
+    """1 - cosine of the centres of 20 rounds of 2-means on [n,D], from the two least alike."""
+    n = len(embeddings)
+    pairs = [(float(embeddings[i] @ embeddings[j]), i, j) for i in range(n) for j in range(n)]
+    centres = embeddings[list(min(pairs)[1:])]
+    for _ in range(20):
+        nearest = torch.cdist(embeddings, centres).argmin(1)
+        means = [embeddings[nearest == k].mean(0) for k in range(2)]
+        empty = [not bool((nearest == k).any()) for k in range(2)]
+        centres = torch.stack([centres[k] if empty[k] else means[k] for k in range(2)])
+    return 1 - float(torch.cosine_similarity(centres[0], centres[1], dim=0))

@@ -5,6 +5,7 @@ from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import SplineTransformer, StandardScaler
+from threadpoolctl import threadpool_limits
 
 from nhd_ops.shift import Auc, delong
 
@@ -15,6 +16,12 @@ KNOTS = 9
 """Where the density ratio may bend, over the ranks of a feature; linear between."""
 
 
+# Products of a tall, narrow matrix gain nothing from threads, and where another job shares the
+# cores, threads that wait for each other take sixty times as long.
+alone = threadpool_limits.wrap(limits=1, user_api="blas")
+
+
+@alone
 def cross_fitted_auc(baseline: np.ndarray, current: np.ndarray) -> Auc:
     """How well unseen embeddings [n,D] and [m,D] reveal their side: 0.5 not at all, 1 always.
 
@@ -39,6 +46,7 @@ def _fold(baseline: np.ndarray, current: np.ndarray, fold: int) -> Auc:
     return delong(scores[0], scores[1])
 
 
+@alone
 def overlap_weights(baseline: np.ndarray, current: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Weights under which features [n,F] and [m,F] are distributed alike on both sides.
 

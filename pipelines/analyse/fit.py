@@ -13,7 +13,7 @@ from nhd_ops.moments import Moments
 from nhd_ops.sparse_code import omp, prepare_dictionary
 from pipelines.analyse import fit_tables as tables
 from pipelines.analyse.exemplars import exemplar_images
-from pipelines.analyse.fit_tables import Dictionary, names
+from pipelines.analyse.fit_tables import EXEMPLARS, Dictionary, names
 from pipelines.errors import UsageError
 from pipelines.io.files import write_json, write_parquet
 from pipelines.io.store import Run
@@ -22,7 +22,6 @@ from pipelines.models import LoadedModel, load_model, text_embeddings
 from pipelines.run import estimate
 from pipelines.run.cluster import parallel
 
-EXEMPLARS = 10
 UNIT_COMPONENTS = 4
 BLOCK = 8192  # units per Ray task; a single block is done right here
 PROBE = 256  # directions that are coded first, to see how long it takes
@@ -35,9 +34,14 @@ class FitPlan:
     run: str
     words: str | None = None
     atoms: int = 64
+    """0 for no codes; directions are named by their nearest words all the same."""
     templates: bool = False
     fit_on: str = "all"
     in_process: bool = False
+
+    def __post_init__(self) -> None:
+        if self.atoms < 0:
+            raise UsageError(f"atoms is {self.atoms}, but must not be negative")
 
 
 def fit(plan: FitPlan) -> dict[str, Any]:
@@ -54,22 +58,34 @@ def fit(plan: FitPlan) -> dict[str, Any]:
         )
     moments = run.moments()
     directions = attention_pool.directions_of(attention_pool.attention_pool_of(loaded.model.visual))
+    dictionary = dictionary_of(loaded, plan)
+    del loaded  # a gigabyte, which nothing below needs
+    return fit_moments(plan, moments, directions, dictionary)
+
+
+def fit_moments(
+    plan: FitPlan, moments: Moments, directions: Directions, dictionary: Dictionary
+) -> dict[str, Any]:
+    """`fit` of a run's moments, given its model's directions and the dictionary."""
+    run = Run(plan.run)
+    info = run.info
     geometry = geometry_of(directions)
-    dictionary = _dictionary(loaded, plan)
-    ids, deviations = components.top_images(moments, EXEMPLARS)  # [P,k] each
-    images = exemplar_images(run, ids)
-    signs = components.signs(moments)
-    codes = _codes(directions, signs, dictionary, plan)
+    top = components.top_images(moments)
+    images = exemplar_images(run, top.ids[:, :EXEMPLARS])
+    signs = components.signs(moments, top)
+    codes = (_codes if plan.atoms else _nearest)(directions, signs, dictionary, plan)
     neurons, heads = _neurons(moments, geometry, plan), _heads(moments, geometry, plan)
+    words = names(codes.nearest, dictionary)
     written = {
-        "exemplars": tables.exemplar_table(ids, deviations, moments, geometry, images),
-        "codes": tables.code_table(codes.indices, codes.coefficients, dictionary),
+        "exemplars": tables.exemplar_table(top, moments, geometry, images),
         "neurons": tables.unit_table("neuron", neurons, dictionary),
         "heads": tables.unit_table("head", heads, dictionary),
-        "pairs": tables.pair_table(
-            moments, geometry, signs, names(codes.nearest, dictionary), ids, images, info["labels"]
-        ),
+        "pairs": tables.pair_table(moments, geometry, signs, words, top, images, info["labels"]),
     }
+    if plan.atoms:
+        written["codes"] = tables.code_table(codes.indices, codes.coefficients, dictionary)
+    else:
+        run.delete("fit", "codes.parquet")  # of an earlier fit with other signs, perhaps
     run.write_moments("fit/moments.safetensors", moments, {"records": []})
     for name, table in written.items():
         write_parquet(run.at("fit", f"{name}.parquet"), table, {"nhd": info})
@@ -78,7 +94,8 @@ def fit(plan: FitPlan) -> dict[str, Any]:
     return summary
 
 
-def _dictionary(loaded: LoadedModel, plan: FitPlan) -> Dictionary:
+def dictionary_of(loaded: LoadedModel, plan: FitPlan) -> Dictionary:
+    """The words of a plan, or by default the model's own, embedded by the model."""
     name = plan.words or ("scenes" if loaded.spec.name == "tiny" else "common:10000")
     words = word_list(name)
     embeddings = text_embeddings(loaded, words, templates=plan.templates)
@@ -120,6 +137,13 @@ def _code_block(shared: tuple[Directions, Tensor, Tensor, int], pairs: Tensor) -
     vectors = components.pair_components(directions, pairs, signs)
     code = omp(vectors, atoms, count)
     return Codes(code.indices, code.coefficients, tables.nearest_words(vectors, atoms))
+
+
+def _nearest(directions: Directions, signs: Tensor, dictionary: Dictionary, plan: FitPlan) -> Codes:
+    """As `_codes`, with empty codes; takes seconds, so needs no Ray."""
+    nearest = tables.nearest_words_of_pairs(directions, signs, dictionary.atoms)
+    none = nearest[:, :0]
+    return Codes(none, none.float(), nearest)
 
 
 def _neurons(

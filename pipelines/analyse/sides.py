@@ -41,7 +41,7 @@ class Side:
     rows: pd.DataFrame
     """shard, key, the measures of every concept, and the labels; in hash order."""
     moments: Moments
-    """Of the whole run, also where the side is one bucket of it."""
+    """Of the whole run, also where the side is one bucket of it; without extremes and units."""
     pairs: PairMoments | None
     """Of this side alone; None where the run kept no moments per bucket."""
     counts: dict[str, Any] | None
@@ -143,7 +143,7 @@ def _columns(concepts: list[Concept], labels: list[str]) -> list[str]:
 def _side(name: str, run: Run, info: dict[str, Any], columns: list[str], seed: int) -> Side:
     table = run.images(columns)
     rows = _hash_order(table.to_pandas(types_mapper=_MAPPED.get), seed)
-    moments = run.moments()
+    moments = run.moments(units=False)
     return Side(name, run, info, rows, moments, moments.pairs, _counts(run))
 
 

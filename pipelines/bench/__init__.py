@@ -24,6 +24,8 @@ MEASURES = {
     "faults": "faults",
     "memory": "memory",
     "omp": "omp",
+    "fit": "fit",
+    "compare": "compare",
 }
 """What can be measured → the module here whose `measure(folder, seed)` does it."""
 

@@ -1,11 +1,11 @@
 """How much more memory an extraction takes for ten times as many images: none."""
 
-import contextlib
 import os
 import subprocess
 import time
 from pathlib import Path
 
+from pipelines.bench.child import peak
 from pipelines.bench.nodes import descendants, extraction, kill, private_environment
 from pipelines.bench.result import Result
 from pipelines.errors import Incomplete
@@ -71,11 +71,3 @@ def _peaks(pattern: str, out: str) -> dict[str, int]:
     if driver.returncode:
         raise Incomplete(f"nhd extract ended with {driver.returncode}; see {out}.log")
     return peaks
-
-
-def peak(pid: int) -> int:
-    """The kernel's high-water mark; 0 for a process that has gone."""
-    with contextlib.suppress(OSError, StopIteration):
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-        return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
-    return 0

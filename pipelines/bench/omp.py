@@ -16,7 +16,7 @@ from torch.nn.functional import normalize
 
 from nhd_ops.sparse_code import omp
 from pipelines.bench import rn50x16
-from pipelines.bench.memory import peak
+from pipelines.bench.child import peak
 from pipelines.bench.paired import Times, interleaved, quartiles, speed
 from pipelines.bench.result import Result
 

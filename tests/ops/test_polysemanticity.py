@@ -43,3 +43,30 @@ def test_a_batch_of_units_is_measured_one_by_one():
     for i in range(2):
         for j in range(2):
             close(both[i, j], ps.polysemanticity(e[i, j]))
+
+
+def test_two_means_from_cosines_are_two_means_of_embeddings():
+    unrelated = random_world.unit(400, 6).view(40, 10, 6)
+    alike = torch.nn.functional.normalize(unrelated + 2 * unrelated[:, :1], dim=-1)
+    repeated = unrelated[:, torch.tensor([0, 0, 1, 1, 1, 2, 2, 3, 3, 3])]
+    for e in (unrelated, alike, repeated):
+        wanted = torch.tensor([reference.polysemanticity(one) for one in e], dtype=torch.double)
+        close(ps.polysemanticity(e), wanted, atol=1e-9, rtol=0)
+        close(ps.polysemanticity(e.float()).double(), wanted, atol=1e-5, rtol=0)
+
+
+def test_inertia_is_the_spread_about_the_mean():
+    e = random_world.unit(300, 6).view(30, 10, 6)
+    alike = torch.nn.functional.normalize(e + 5 * e[:, :1], dim=-1)
+    for images in (e, alike):
+        literal = (images - images.mean(1, keepdim=True)).square().sum((1, 2))
+        close(ps.inertia(images), literal, atol=1e-9, rtol=0)
+        close(ps.inertia(images.float()).double(), literal, atol=1e-5, rtol=0)
+
+
+def test_all_three_at_once_are_each_of_them():
+    e = random_world.unit(60, 6).view(2, 3, 10, 6)
+    for found, one in zip(
+        ps.alikeness(e), (ps.inertia, ps.clarity, ps.polysemanticity), strict=True
+    ):
+        assert torch.equal(found, one(e))

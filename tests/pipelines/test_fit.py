@@ -1,5 +1,6 @@
 """Fit: what its tables say is what the stored coefficients, embeddings and directions say."""
 
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -10,8 +11,11 @@ import torch
 from scipy.stats import pointbiserialr
 
 from nhd_ops import attention_pool, components
+from nhd_ops.contributions import Directions
 from nhd_ops.sparse_code import prepare_dictionary
+from pipelines.analyse import fit_tables as tables
 from pipelines.analyse.fit import FitPlan, fit
+from pipelines.bench import rn50x16
 from pipelines.errors import UsageError
 from pipelines.io.store import Run
 from pipelines.io.words import word_list
@@ -99,6 +103,34 @@ def test_the_tables_answer_a_question_in_duckdb(fitted: Run) -> None:
         "WHERE e.rank = 0 ORDER BY p.importance DESC LIMIT 5"
     ).fetchall()
     assert len(found) == 5
+
+
+def test_without_codes_all_else_is_the_same(fitted: Run, tmp_path: Path) -> None:
+    shutil.copytree(fitted.url, tmp_path / "run")
+    bare = Run(str(tmp_path / "run"))
+    fit(FitPlan(bare.url, atoms=0))
+    assert not bare.exists("fit", "codes.parquet")
+    for name in ("pairs", "neurons", "heads", "exemplars"):
+        path = f"fit/{name}.parquet"
+        assert bare.table(path).equals(fitted.table(path)), name
+
+
+def test_nearest_words_through_the_factors_are_those_of_the_directions() -> None:
+    directions = rn50x16.geometry().directions
+    atoms = torch.nn.functional.normalize(torch.randn(200, directions.width), dim=1)
+    directions = Directions(
+        directions.value[:3, :, :500], directions.output[:3], directions.value_bias[:3],
+        directions.offset,
+    )  # fmt: skip
+    signs = torch.randn(3, 500).sign()
+    vectors = components.pair_components(directions, torch.arange(1500), signs)
+    found = tables.nearest_words_of_pairs(directions, signs, atoms)
+    assert torch.equal(found, tables.nearest_words(vectors, atoms))
+
+
+def test_fewer_atoms_than_none_are_refused() -> None:
+    with pytest.raises(UsageError, match="must not be negative"):
+        FitPlan("run", atoms=-1)
 
 
 @pytest.mark.cluster

@@ -35,6 +35,17 @@ def test_template_average_is_the_literal_one() -> None:
     torch.testing.assert_close(found, mean / mean.norm(), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["tiny", "RN50"])
+def test_texts_without_their_padding_have_the_embeddings_of_open_clip(name: str) -> None:
+    loaded = load_model(name, pretrained=None if name == "tiny" else "none")
+    words = ["yellow", "a yellow car", "a house and a tree and a star and a car"]
+    with torch.inference_mode():
+        literal = loaded.model.encode_text(loaded.tokenizer(words), normalize=True)
+    for part in (words, words[:1]):
+        found = text_embeddings(loaded, part, templates=False)
+        torch.testing.assert_close(found, literal[: len(part)], atol=1e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("kind", ["safetensors", "torch"])
 def test_a_checkpoint_file_takes_the_same_path(kind: str, scenes: str, tmp_path: Path) -> None:
     clip = open_clip.create_model("RN50", pretrained=None)

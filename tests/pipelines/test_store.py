@@ -9,6 +9,7 @@ import pandas as pd
 import polars
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from pipelines.errors import UsageError
 from pipelines.io.store import Run
@@ -52,6 +53,18 @@ def test_uncommitted_files_are_never_read(dense_run: str, tmp_path: Path) -> Non
             sorted((out / "moments").iterdir())[0].read_bytes()
         )
         Run(str(out)).moments()
+
+
+def test_moments_without_units_are_the_rest_of_them(dense_run: str) -> None:
+    whole, part = Run(dense_run).moments(), Run(dense_run).moments(units=False)
+    assert len(Run(dense_run).names("moments")) > 1 and part.count == whole.count
+    for name in ("pairs", "concepts", "labels"):
+        for field, tensor in vars(getattr(whole, name)).items():
+            assert torch.equal(
+                torch.as_tensor(getattr(getattr(part, name), field)), torch.as_tensor(tensor)
+            )
+    assert part.buckets.keys() == whole.buckets.keys()
+    assert part.largest.numel() == part.neurons.mean.numel() == 0
 
 
 def test_what_is_not_a_run_is_said_so(tmp_path: Path) -> None:
