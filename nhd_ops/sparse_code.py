@@ -1,8 +1,8 @@
 """Sparse codes of directions over word embeddings, by batched orthogonal matching pursuit.
 
 Source: arXiv 2509.19943; nhd_ops/README.md, section 5. One matrix product per step gives the
-correlations of a whole block of signals with every atom; the chosen atoms are kept as one QR
-factorisation per signal. No K×K Gram is formed.
+correlations of a whole block of signals with every atom (see `best_atom`); the chosen atoms are
+kept as one QR factorisation per signal. No K×K Gram is formed.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ def omp(
         signals: [N,D].
         dictionary: [K,D], of the same dtype; see `prepare_dictionary`.
         atoms: m.
-        block: how many signals at once; memory is about block·(K + m·(D + m)) + 3·K·D numbers,
-            beside the arguments.
+        block: how many signals at once; memory is at most about
+            block·(K + m·(D + m) + 3·CROWD·D) + 3·K·D numbers, beside the arguments.
         screen: look at bfloat16 products first, which changes no result (see `best_atom`); by
             default where it is faster.
     Raises:

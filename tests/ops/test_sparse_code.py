@@ -194,7 +194,7 @@ def test_screening_takes_the_first_of_equal_atoms(copies):
 
 def test_screening_stops_at_zero_signals_and_where_the_dictionary_spans_no_more():
     dictionary = torch.cat([random_world.unit(40, 5).float(), torch.zeros(40, 3)], dim=1)
-    signals = random_world.unit(30, 8, seed=8).float()  # three dimensions are out of reach
+    signals = random_world.unit(30, 8, seed=9).float()  # three dimensions are out of reach
     signals[4] = 0
     signals[5, :5] = 0
     fast, exact = screened_and_not(signals, dictionary, 9)
@@ -219,3 +219,20 @@ def test_screened_candidates_hold_the_best_atom_within_the_bound():
     assert len(unclear) == 0 and len(row) < 64 * 20
     for signal, atom in enumerate(best):
         assert atom in index[row == signal]
+
+
+def test_nearly_dependent_atoms_are_made_orthogonal_again(monkeypatch):
+    dictionary = random_world.unit(1, 64) + 1e-3 * random_world.unit(300, 64, seed=5)
+    dictionary = torch.nn.functional.normalize(dictionary, dim=1).float()
+    signals = random_world.unit(20, 64, seed=8).float()
+
+    def off_by():
+        code = omp(signals, dictionary, 24)
+        atoms = dictionary[code.indices].double().mT  # [N,D,m]
+        fit = torch.linalg.lstsq(atoms, signals[..., None].double()).solution
+        wanted = (signals[..., None] - atoms @ fit).norm(dim=(1, 2))
+        return float((code.residual_norm - wanted).abs().max())
+
+    once_more = off_by()
+    monkeypatch.setattr("nhd_ops.sparse_code.KEPT", 0.0)
+    assert 100 * once_more < 0.01 < off_by()
