@@ -10,6 +10,7 @@ from pipelines.io.store import Run
 
 STALE = 120.0  # seconds of silence after which a holder that cannot be asked is taken for dead
 NAME = "lock.json"
+LOOKS, BETWEEN = 3, 0.5  # times that a worker looks for its driver's name, and seconds between
 Holder = dict[str, Any]
 """pid, host, started (see `started`), since and beat (both time.time())."""
 
@@ -23,11 +24,15 @@ def living(run: Run) -> Holder | None:
 def check(run: Run, token: tuple[Any, ...]) -> None:
     """Raise Locked unless the folder is still held by the run of this token.
 
-    Workers ask before they publish a file: one whose driver is dead may live on for a while.
+    Workers ask before they publish a file: one whose driver is dead may live on for a while. A
+    network's file system may show the file late, so it is looked at more than once.
     """
-    now = read(run)
-    if now is None or name(now) != token:
-        raise Locked(f"the run that this worker belongs to no longer holds {run.url}")
+    for _ in range(LOOKS):
+        now = read(run)
+        if now is not None and name(now) == token:
+            return
+        time.sleep(BETWEEN)
+    raise Locked(f"the run that this worker belongs to no longer holds {run.url}")
 
 
 def read(run: Run) -> Holder | None:
