@@ -68,14 +68,15 @@ class Accumulator:
             del self.waiting[: len(block)]
 
     def _with(self, batch: _Batch) -> Moments:
-        known = {
-            "similarity": batch.similarity,
-            "labels": batch.labels,
-            "buckets": batch.buckets,
-        }
-        if self.moments is None:
-            return moments.moments_of(batch.coefficients, self.geometry, batch.ids, **known)  # type: ignore[arg-type]
-        return moments.add(self.moments, batch.coefficients, self.geometry, batch.ids, **known)  # type: ignore[arg-type]
+        return moments.moments_of(
+            batch.coefficients,
+            self.geometry,
+            batch.ids,
+            similarity=batch.similarity,
+            labels=batch.labels,
+            buckets=batch.buckets,
+            before=self.moments,
+        )
 
 
 def _size(batch: _Batch) -> int:

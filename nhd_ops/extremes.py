@@ -73,6 +73,11 @@ def merge(a: Tensor, b: Tensor) -> Tensor:
     return merge_at(a, b)[0]
 
 
+def none(units: int, k: int, device: torch.device) -> Tensor:
+    """The lists of no images: [U,k]."""
+    return torch.full((units, k), EMPTY, device=device)
+
+
 def update(keys: Tensor, values: Tensor, ids: Tensor) -> Tensor:
     """`merge(keys, largest(values, ids, k))`, for a list that few of the values can enter.
 

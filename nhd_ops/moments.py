@@ -66,8 +66,9 @@ def moments_of(
     similarity: Tensor | None = None,
     labels: Tensor | None = None,
     buckets: Sequence[str] | None = None,
+    before: Moments | None = None,
 ) -> Moments:
-    """Moments of one batch.
+    """Moments of one batch, or of it and of what came before.
 
     Args:
         coefficients: [B,H,C], s.
@@ -76,34 +77,30 @@ def moments_of(
         similarity: [B,Q], of each image to each concept.
         labels: [B,L] bool.
         buckets: B names, one per image.
+        before: the result is merged with these, which is faster than `merge` afterwards: of the
+            batch only what can be an extreme beside theirs is sorted.
     Raises:
-        ValueError: there is no image, or a coefficient is not finite.
+        ValueError: there is no image, a coefficient is not finite, or `before` has another number
+            of concepts or labels.
     """
-    pairs = coefficients.flatten(1)
-    tops = extremes.largest(pairs, ids, TOP), extremes.largest(-pairs, ids, TOP)
-    return _moments_of(coefficients, geometry, ids, similarity, labels, buckets, tops)
-
-
-def add(
-    moments: Moments,
-    coefficients: Tensor,
-    geometry: Geometry,
-    ids: Tensor,
-    *,
-    similarity: Tensor | None = None,
-    labels: Tensor | None = None,
-    buckets: Sequence[str] | None = None,
-) -> Moments:
-    """`merge(moments, moments_of(...))`, faster: few images are among a pair's extremes.
-
-    Arguments and errors are those of `moments_of` and `merge`.
-    """
-    pairs = coefficients.flatten(1)
-    tops = moments.largest, moments.smallest
-    part = _moments_of(coefficients, geometry, ids, similarity, labels, buckets, tops)
-    _refuse_other(moments, part)
-    largest = extremes.update(moments.largest, pairs, ids)
-    return _merge(moments, part, (largest, extremes.update(moments.smallest, -pairs, ids)))
+    _refuse(coefficients)
+    pairs, none = coefficients.flatten(1), coefficients.new_zeros(len(coefficients), 0)
+    s = centre(coefficients)
+    by_neuron = coefficients.permute(2, 0, 1).contiguous()  # [C,B,H]
+    neurons = Centred(by_neuron, s.mean.mT, by_neuron - s.mean.mT.to(by_neuron.dtype)[:, None])
+    known = extremes.none(pairs.shape[1], TOP, pairs.device)
+    largest, smallest = (known, known) if before is None else (before.largest, before.smallest)
+    found = Moments(
+        pair_moments_of(s, geometry.norms),
+        extremes.update(largest, pairs, ids),
+        extremes.update(smallest, -pairs, ids),
+        unit_moments_of(neurons, geometry.neuron_gram, ids, TOP),
+        unit_moments_of(_head_values(s, geometry), geometry.head_gram, ids, TOP),
+        concept_moments_of(s, none if similarity is None else similarity),
+        label_moments_of(s, (none if labels is None else labels).bool()),
+        _bucket_moments(coefficients, geometry.norms, buckets or ()),
+    )
+    return found if before is None else _merge(before, found, (found.largest, found.smallest))
 
 
 def merge(a: Moments, b: Moments) -> Moments:
@@ -112,12 +109,11 @@ def merge(a: Moments, b: Moments) -> Moments:
     Raises:
         ValueError: the two were made with different models, concepts or labels.
     """
-    _refuse_other(a, b)
     tops = extremes.merge(a.largest, b.largest), extremes.merge(a.smallest, b.smallest)
     return _merge(a, b, tops)
 
 
-def _refuse_other(a: Moments, b: Moments) -> None:
+def _merge(a: Moments, b: Moments, tops: tuple[Tensor, Tensor]) -> Moments:
     for name, left, right in (
         ("pair shapes", a.pairs.mean.shape, b.pairs.mean.shape),
         ("numbers of concepts", a.concepts.mean.shape, b.concepts.mean.shape),
@@ -128,9 +124,6 @@ def _refuse_other(a: Moments, b: Moments) -> None:
                 f"Cannot merge moments of different {name}, {list(left)} and {list(right)}: "
                 "both must come from the same model, concepts and labels."
             )
-
-
-def _merge(a: Moments, b: Moments, tops: tuple[Tensor, Tensor]) -> Moments:
     return Moments(
         pair_moments.merge(a.pairs, b.pairs),
         *tops,
@@ -169,31 +162,6 @@ def from_tensors(tensors: Mapping[str, Tensor], bucket_names: Sequence[str] = ()
     }
     built: Moments = _build(Moments, tensors, "", buckets=buckets)
     return built
-
-
-def _moments_of(
-    coefficients: Tensor,
-    geometry: Geometry,
-    ids: Tensor,
-    similarity: Tensor | None,
-    labels: Tensor | None,
-    buckets: Sequence[str] | None,
-    tops: tuple[Tensor, Tensor],
-) -> Moments:
-    _refuse(coefficients)
-    none = coefficients.new_zeros(len(coefficients), 0)
-    s = centre(coefficients)
-    by_neuron = coefficients.permute(2, 0, 1).contiguous()  # [C,B,H]
-    neurons = Centred(by_neuron, s.mean.mT, by_neuron - s.mean.mT.to(by_neuron.dtype)[:, None])
-    return Moments(
-        pair_moments_of(s, geometry.norms),
-        *tops,
-        unit_moments_of(neurons, geometry.neuron_gram, ids, TOP),
-        unit_moments_of(_head_values(s, geometry), geometry.head_gram, ids, TOP),
-        concept_moments_of(s, none if similarity is None else similarity),
-        label_moments_of(s, (none if labels is None else labels).bool()),
-        _bucket_moments(coefficients, geometry.norms, buckets or ()),
-    )
 
 
 def _refuse(coefficients: Tensor) -> None:

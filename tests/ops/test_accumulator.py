@@ -73,10 +73,11 @@ def test_a_batch_that_was_refused_is_not_counted(monkeypatch: pytest.MonkeyPatch
         accumulator.add(*parts[1])
     accumulator.shrink(25)
     accumulator.add(*parts[1])
+    accumulator.shrink(25)
     c, ids, similarity, labels = everything
     expected = real(c, geometry(), ids, similarity=similarity, labels=labels)
     same(accumulator.take(), expected)
-    assert seen == [60, 25]
+    assert seen == [60, 25, 25, 10, 25, 25, 10]
 
 
 @pytest.mark.parametrize("known", [0, 3, 60, 4000])
