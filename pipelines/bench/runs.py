@@ -119,11 +119,6 @@ def _moments_of(images: int, seed: int, shift: float) -> moments.Moments:
     for ids in torch.randperm(images, generator=generator)[:WITH_COEFFICIENTS].split(AT_ONCE):
         s = rn50x16.coefficients(len(ids), generator) + shift
         similarity = torch.randn(len(ids), rn50x16.CONCEPTS, generator=generator)
-        take = (s, geometry, ids)
-        total = (
-            moments.moments_of(*take, similarity=similarity)
-            if total is None
-            else moments.add(total, *take, similarity=similarity)
-        )
+        total = moments.moments_of(s, geometry, ids, similarity=similarity, before=total)
     assert total is not None
     return total
