@@ -7,6 +7,10 @@ class JobError(Exception):
     exit_code = 1
 
 
+class Crossed(JobError):
+    """All is done, but what was found is not as the user asked it to be."""
+
+
 class UsageError(JobError):
     """Wrong usage, configuration or input: nothing was done."""
 

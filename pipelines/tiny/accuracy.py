@@ -9,7 +9,7 @@ from pipelines.io.preprocess import preprocess_of
 from pipelines.model_spec import ModelSpec
 from pipelines.models import LoadedModel, text_embeddings
 from pipelines.tiny import drawing, model
-from pipelines.tiny.scenes import BACKGROUNDS, COLOURS, SHAPES, Scene, sample_scene
+from pipelines.tiny.scenes import BACKGROUNDS, COLOURS, SHAPES, THINGS, Scene, sample_scene
 
 HELD_OUT_SEED = 1_000_003
 HELD_OUT = 2000
@@ -30,14 +30,13 @@ def held_out_accuracy(
         ModelSpec(),
     )
     colours, shapes = tuple(COLOURS), SHAPES
-    both = [f"{colour} {shape}" for colour in colours for shape in shapes]
     tasks = {
         "colour": (list(colours), [colours.index(s.items[0].colour) for s in scenes]),
         "background": (list(BACKGROUNDS), [BACKGROUNDS.index(s.background) for s in scenes]),
         "shape": (list(shapes), [shapes.index(s.items[0].shape) for s in scenes]),
         "colour_and_shape": (
-            both,
-            [both.index(f"{s.items[0].colour} {s.items[0].shape}") for s in scenes],
+            list(THINGS),
+            [THINGS.index(f"{s.items[0].colour} {s.items[0].shape}") for s in scenes],
         ),
     }
     return {

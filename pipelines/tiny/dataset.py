@@ -63,10 +63,13 @@ def truth(scene: Scene) -> dict[str, object]:
         }
         for item in scene.items
     ]
+    # Which of THINGS it shows, where it shows a single one.
+    one = {"class": f"{scene.items[0].colour} {scene.items[0].shape}"}
     return {
         "caption": caption(scene),
         "year": scene.year,
         "source": scene.source,
         "objects": objects,
         **scene.attributes(),
+        **(one if len(scene.items) == 1 else {}),
     }

@@ -5,16 +5,16 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw
 
-from pipelines.tiny.scenes import COLOURS, SHAPES, Item, Scene
+from pipelines.tiny.scenes import COLOURS, PARTS, Item, Scene
 from pipelines.tiny.shapes import Pen, draw_shape
 
 
 def render(scene: Scene) -> tuple[Image.Image, Image.Image]:
-    """The RGB image and its mask (mode L: 0 background, 1 + index into SHAPES on objects)."""
+    """The RGB image and its mask (mode L: of every pixel the index into PARTS)."""
     rng = np.random.default_rng(scene.pixel_seed)
     scale = 2
     canvas = _background(scene.background, scene.size, rng).resize((scene.size * scale,) * 2)
-    mask = Image.new("L", canvas.size, 0)
+    mask = Image.new("L", canvas.size, PARTS.index(scene.background))
     for item in scene.items:
         _draw_item(canvas, mask, item, scale, rng)
     pixels = np.asarray(canvas.reduce(scale), dtype=np.int16)
@@ -48,7 +48,7 @@ def _draw_item(
     corner = (int(item.x * scale - side / 2), int(item.y * scale - side / 2))
     canvas.paste(stamp, corner, stamp)
     solid = stamp.getchannel("A").point(lambda alpha: 255 if alpha > 127 else 0)
-    mask.paste(1 + SHAPES.index(item.shape), corner, solid)
+    mask.paste(PARTS.index(item.shape), corner, solid)
 
 
 def _background(name: str, size: int, rng: np.random.Generator) -> Image.Image:

@@ -26,6 +26,10 @@ SHAPES = (
 )  # fmt: skip
 BACKGROUNDS = ("grass", "sand", "sea", "brick", "night", "snow")
 ATTRIBUTES = (*COLOURS, *SHAPES, *BACKGROUNDS)
+PARTS = (*SHAPES, *BACKGROUNDS)
+"""What a pixel can belong to: the classes of the masks."""
+THINGS = tuple(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES)
+"""What a scene of one object can show: its classes, for zero-shot classification."""
 SOURCES = ("web", "phone", "studio")
 YEARS = tuple(range(2019, 2025))
 

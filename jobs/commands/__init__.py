@@ -1,0 +1,25 @@
+"""The commands: one file each, with a frozen dataclass of its arguments that is called to run."""
+
+from typing import Annotated
+
+import tyro
+
+from jobs.commands.bench import Bench
+from jobs.commands.compare import Compare
+from jobs.commands.demo import Demo
+from jobs.commands.extract import Extract
+from jobs.commands.fit import Fit
+from jobs.commands.scenes import Scenes
+from jobs.commands.status import Status
+from jobs.commands.train import Train
+
+Command = (
+    Annotated[Demo, tyro.conf.subcommand("demo")]
+    | Annotated[Extract, tyro.conf.subcommand("extract")]
+    | Annotated[Fit, tyro.conf.subcommand("fit")]
+    | Annotated[Compare, tyro.conf.subcommand("compare")]
+    | Annotated[Status, tyro.conf.subcommand("status")]
+    | Annotated[Scenes, tyro.conf.subcommand("scenes")]
+    | Annotated[Bench, tyro.conf.subcommand("bench")]
+    | Annotated[Train, tyro.conf.subcommand("train")]
+)

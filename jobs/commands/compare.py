@@ -1,0 +1,51 @@
+"""`nhd compare`: its arguments, and what it calls."""
+
+from dataclasses import dataclass
+
+from jobs.arguments import names
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Two runs, or two buckets of one, to a report of what changed."""
+
+    out: str
+    """Where the report and its tables go."""
+    baseline: str | None = None
+    """The run folder to compare with."""
+    current: str | None = None
+    """The run folder that may have changed."""
+    run: str | None = None
+    """One run folder, to be split by a column."""
+    by: str | None = None
+    """The column that splits it, such as `year`."""
+    values: str = ""
+    """Two values of the column, `2019,2024`; by default the first and the last."""
+    alpha: float = 0.01
+    """False-discovery rate."""
+    floor: float = 0.1
+    """Smallest effect (Cohen's d or h) that counts as a change."""
+    seed: int = 0
+    """Seed of the random splits."""
+
+    def __call__(self) -> None:
+        from pipelines.analyse.compare import ComparePlan
+        from pipelines.analyse.compare import compare as run
+        from pipelines.errors import UsageError
+
+        values = names(self.values)
+        if len(values) not in (0, 2):
+            raise UsageError("--values takes two values of the column, such as 2019,2024")
+        plan = ComparePlan(
+            baseline=self.baseline,
+            current=self.current,
+            run=self.run,
+            by=self.by,
+            values=(values[0], values[1]) if values else None,
+            out=self.out,
+            alpha=self.alpha,
+            floor=self.floor,
+            seed=self.seed,
+        )
+        print(run(plan).summary["verdict"])
+        print(f"report: {self.out.rstrip('/')}/index.html")
