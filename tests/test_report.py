@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.analyse.compare import ComparePlan, Comparison, compare
-from pipelines.pages.report import probability, signed
+from pipelines.pages.numbers import probability, signed
 from tests.synthetic_run import make_run
 
 N = 400

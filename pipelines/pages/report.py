@@ -1,22 +1,15 @@
-"""The comparison as one self-contained HTML page: no network, no inline styles, all data escaped.
+"""The comparison as one self-contained HTML page."""
 
-The page forbids itself everything by a content security policy; its one style sheet and script
-are allowed by their hashes.
-"""
-
-import base64
-import hashlib
 import math
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from nhd_ops.shift import delong
 from pipelines.analyse.sides import MEASURES, Side
 from pipelines.io.files import atomic_write
+from pipelines.pages.page import page
 from pipelines.pages.pictures import Example, strips
 
 if TYPE_CHECKING:
@@ -44,14 +37,14 @@ class Card:
 
 def render(comparison: "Comparison") -> None:
     """Write `index.html` into the report folder."""
-    page = page_of(comparison)
-    atomic_write(f"{comparison.plan.out.rstrip('/')}/index.html", page.encode())
+    text = page_of(comparison)
+    atomic_write(f"{comparison.plan.out.rstrip('/')}/index.html", text.encode())
 
 
 def page_of(comparison: "Comparison") -> str:
     """The page as text."""
-    style, script = (_packaged(name) for name in ("report.css", "report.js"))
-    return _environment().get_template("report.html").render(
+    return page(
+        "report.html",
         c=comparison,
         s=comparison.summary,
         cards=_cards(comparison),
@@ -60,38 +53,9 @@ def page_of(comparison: "Comparison") -> str:
         trends=_trends(comparison),
         measures=MEASURES,
         pair_rows=MOST_PAIR_ROWS,
-        style=style,
-        script=script,
-        hashes={"style": _hash(style), "script": _hash(script)},
-    )  # fmt: skip
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("pipelines", "pages"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        reach=reach,
+        WORDS=WORDS,
     )
-    environment.filters |= {
-        "signed": signed,
-        "fixed": fixed,
-        "probability": probability,
-        "percent": percent,
-        "thousands": thousands,
-        "raw": raw,
-    }
-    environment.globals |= {"reach": reach, "WORDS": WORDS}
-    return environment
-
-
-def _packaged(name: str) -> str:
-    return files("pipelines").joinpath("pages", name).read_text()
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _cards(comparison: "Comparison") -> list[Card]:
@@ -178,51 +142,6 @@ def _band(mean: np.ndarray, half: np.ndarray) -> dict[str, Any]:
 
     both = points(np.r_[mean + half, (mean - half)[::-1]], np.r_[xs, xs[::-1]])
     return {"line": points(mean, xs), "band": both, "low": float(low), "high": float(high)}
-
-
-def signed(value: Any, digits: int = 2) -> str:
-    """+0.40 or −0.15, with a true minus; an en dash where there is no number."""
-    if missing(value):
-        return "–"
-    text = f"{value:+.{digits}f}"
-    return text.replace("-", "−") if float(text) else text[1:]
-
-
-def fixed(value: Any, digits: int = 2) -> str:
-    """A plain number of so many digits, or an en dash."""
-    return "–" if missing(value) else f"{value:.{digits}f}".replace("-", "−")
-
-
-def probability(value: Any) -> str:
-    """A p- or q-value as people read it."""
-    if missing(value):
-        return "–"
-    if value >= 0.001:
-        return f"{value:.3f}".rstrip("0").rstrip(".") if value < 1 else "1"
-    if value < 1e-99:
-        return "< 10⁻⁹⁹"
-    exponent = math.floor(math.log10(value))
-    return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-
-
-def percent(value: Any, digits: int = 1) -> str:
-    """A share as a percentage."""
-    return "–" if missing(value) else f"{100 * value:.{digits}f} %"
-
-
-def thousands(value: Any) -> str:
-    """1,234,567."""
-    return "–" if missing(value) else f"{value:,.0f}"
-
-
-def raw(value: Any) -> str:
-    """The full number, for sorting and for machines."""
-    return "" if missing(value) else repr(float(value))
-
-
-def missing(value: Any) -> bool:
-    """None or not a number."""
-    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def reach(findings: list[dict[str, Any]]) -> float:
