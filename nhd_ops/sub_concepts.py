@@ -103,8 +103,6 @@ def overlap(ids: Tensor) -> Tensor:
     same = ids[:, :, None, :, None] == ids[:, None, :, None, :]  # [C,k,k,n,n]
     shared = same.sum((-2, -1)).double()  # [C,k,k]
     jaccard = shared / (2 * n - shared)
-    return (
-        (jaccard.sum((-2, -1)) - k) / (k * (k - 1))
-        if k > 1
-        else jaccard.new_full((len(ids),), torch.nan)
-    )
+    if k == 1:
+        return jaccard.new_full((len(ids),), torch.nan)
+    return (jaccard.sum((-2, -1)) - k) / (k * (k - 1))

@@ -2,10 +2,12 @@
 
 import io
 import textwrap
-from typing import Any, NamedTuple
+from typing import Any
 
-from matplotlib.axes import Axes
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from pipelines.explain.heat import enlarge, heat_of, overlay
 from pipelines.explain.rows import Row, Sheet
@@ -25,25 +27,37 @@ SAID = (
 GONE = "Empty tiles: these images could not be read again from their shards."
 
 
-class Paper(NamedTuple):
-    """A figure measured in inches from its upper left corner."""
+class Paper:
+    """A sheet measured in inches from its upper left corner; pictures are pasted on at the end."""
 
-    figure: Figure
-    width: float
-    height: float
-
-    def axes(self, x: float, y: float, width: float, height: float) -> Axes:
-        """Axes without ticks or frame."""
-        bottom = 1 - (y + height) / self.height
-        place = (x / self.width, bottom, width / self.width, height / self.height)
-        axes = self.figure.add_axes(place, xticks=[], yticks=[])
-        axes.spines[:].set_visible(False)
-        return axes
+    def __init__(self, width: float, height: float) -> None:
+        self.width, self.height = width, height
+        self.figure = Figure((width, height), dpi=DPI, facecolor="white")
+        self.pictures: list[tuple[float, float, Image.Image]] = []
 
     def write(self, x: float, y: float, text: str, size: float, colour: str, **more: Any) -> None:
         """Text whose upper left corner is at x, y."""
         place = x / self.width, 1 - y / self.height
         self.figure.text(*place, text, fontsize=size, color=colour, va="top", **more)
+
+    def paste(self, x: float, y: float, picture: np.ndarray | None) -> None:
+        """A tile, uint8 [S,S,3], or an empty one."""
+        side = round(SIDE * DPI)
+        tile = Image.new("RGB", (side, side), EMPTY)
+        if picture is not None:
+            tile = Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS)
+        self.pictures.append((x, y, tile))
+
+    def png(self) -> bytes:
+        """The whole sheet."""
+        canvas = FigureCanvasAgg(self.figure)
+        canvas.draw()
+        page = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+        for x, y, tile in self.pictures:
+            page.paste(tile, (round(x * DPI), round(y * DPI)))
+        buffer = io.BytesIO()
+        page.save(buffer, "PNG", dpi=(DPI, DPI))
+        return buffer.getvalue()
 
 
 def draw(sheet: Sheet, rows: list[tuple[Row, list[Tile]]]) -> bytes:
@@ -53,16 +67,13 @@ def draw(sheet: Sheet, rows: list[tuple[Row, list[Tile]]]) -> bytes:
     lead = textwrap.wrap(sheet.lead, int(14 * width))
     top = 0.55 + 0.16 * len(lead)
     each = 2 * SIDE + GAP + BETWEEN
-    paper = Paper(Figure(facecolor="white"), width, top + each * len(rows) + 0.3)
-    paper.figure.set_size_inches(paper.width, paper.height)
+    paper = Paper(width, top + each * len(rows) + 0.3)
     paper.write(MARGIN, MARGIN, sheet.title, 13, INK, weight="bold")
     paper.write(MARGIN, 0.44, "\n".join(lead), 8.5, SOFT, linespacing=1.35)
     for i, (row, found) in enumerate(rows):
         _row(paper, top + 0.1 + i * each, row, found)
     paper.write(MARGIN, paper.height - 0.26, _foot(rows), 7.5, SOFT)
-    buffer = io.BytesIO()
-    paper.figure.savefig(buffer, format="png", dpi=DPI)
-    return buffer.getvalue()
+    return paper.png()
 
 
 def _row(paper: Paper, y: float, row: Row, found: list[Tile]) -> None:
@@ -79,17 +90,15 @@ def _row(paper: Paper, y: float, row: Row, found: list[Tile]) -> None:
 
 
 def _tile(paper: Paper, x: float, y: float, tile: Tile, scale: float) -> None:
-    axes = [paper.axes(x, y + i * (SIDE + GAP), SIDE, SIDE) for i in range(2)]
     number = f"{tile.exemplar.coefficient:#.3g}".replace("-", "−")
     paper.write(x, y - 0.13, number, 7, SOFT)
-    if tile.seen is None:
-        for one in axes:
-            one.set_facecolor(EMPTY)
-        return
-    pixels = tile.seen.pixels
-    heat = enlarge(heat_of(tile.seen.grid, tile.seen.total), len(pixels))
-    for one, picture in zip(axes, (pixels, overlay(pixels, heat, scale)), strict=True):
-        one.imshow(picture, interpolation="lanczos", aspect="auto")
+    pictures: tuple[np.ndarray | None, ...] = (None, None)
+    if tile.seen is not None:
+        pixels = tile.seen.pixels
+        heat = enlarge(heat_of(tile.seen.grid, tile.seen.total), len(pixels))
+        pictures = (pixels, overlay(pixels, heat, scale))
+    for i, picture in enumerate(pictures):
+        paper.paste(x, y + i * (SIDE + GAP), picture)
 
 
 def _mean_token(found: list[Tile]) -> list[str]:
