@@ -2,7 +2,7 @@
 
 A coefficient is `s[h,n] = Σ_i a^h_i z_i[n]`, so its terms say how much each place of the grid adds.
 Token 0 is the grid's mean and has no place; its term is kept apart. Together they are the
-coefficient exactly (nhd_ops/README.md, section 7).
+coefficient exactly (nhd_ops/README.md, section 1).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A convincing case is a neuron of which several heads carry a part, each head firing on images that
 are alike and that its direction describes, and both differing from head to head. All four must
-hold, so they are multiplied (nhd_ops/README.md, section 7). Letters as in `contributions`; k heads
+hold, so they are multiplied (nhd_ops/README.md, section 3). Letters as in `contributions`; k heads
 are compared per neuron, n exemplars each.
 """
 

@@ -50,7 +50,7 @@ class Fitted:
         return self.directions.neuron_gram(torch.tensor([neuron]))[0]
 
     def shares(self) -> Tensor:
-        """[C,H]: each head's part of its neuron's variance (nhd_ops/README.md, section 7)."""
+        """[C,H]: each head's part of its neuron's variance (nhd_ops/README.md, section 3)."""
         covariance = self.moments.neurons.covariance()
         return sub_concepts.head_shares(covariance, self.directions.neuron_gram())
 

@@ -56,7 +56,7 @@ class Paper:
         for x, y, tile in self.pictures:
             page.paste(tile, (round(x * DPI), round(y * DPI)))
         buffer = io.BytesIO()
-        page.save(buffer, "PNG", dpi=(DPI, DPI))
+        page.save(buffer, "PNG", dpi=(DPI, DPI), compress_level=3)
         return buffer.getvalue()
 
 
