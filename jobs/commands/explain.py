@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import tyro
 
+from pipelines.io.urls import redact
+
 
 @dataclass(frozen=True)
 class Explain:
@@ -37,4 +39,4 @@ class Explain:
         if found.missing:
             print(f"{found.missing} images could not be read again from their shards")
         for picture in found.pictures:
-            print(f"{picture} (and .json)")
+            print(f"{redact(picture)} (and .json)")

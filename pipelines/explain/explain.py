@@ -13,6 +13,7 @@ from pipelines.explain.search import best_cases, case_table, lines, search
 from pipelines.explain.sheet import draw
 from pipelines.explain.views import tiles, views
 from pipelines.io.files import atomic_write, write_json, write_parquet
+from pipelines.io.urls import without_secrets
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def explain(plan: ExplainPlan) -> Explained:
     pictures, missing = [], 0
     for sheet in sheets:
         rows = [(row, tiles(row, seen)) for row in sheet.rows]
-        found = record(sheet, rows, plan.run)
+        found = record(sheet, rows, without_secrets(plan.run))
         atomic_write(f"{plan.folder}/{sheet.name}.png", draw(sheet, rows))
         write_json(f"{plan.folder}/{sheet.name}.json", found)
         pictures.append(f"{plan.folder}/{sheet.name}.png")
@@ -90,5 +91,5 @@ def _search(fitted: Fitted, plan: ExplainPlan) -> tuple[list[Sheet], list[str]]:
     table = case_table(fitted, search(fitted))
     best = best_cases(fitted, table, plan.search or 0)
     write_parquet(f"{plan.folder}/cases.parquet", table, {"nhd": fitted.info})
-    write_json(f"{plan.folder}/cases.json", {"run": plan.run, "cases": best})
+    write_json(f"{plan.folder}/cases.json", {"run": without_secrets(plan.run), "cases": best})
     return [neuron_sheet(fitted, row["neuron"], row["heads"]) for row in best], lines(best)

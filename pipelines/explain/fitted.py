@@ -49,10 +49,13 @@ class Fitted:
         """[H,H], ⟨u[h,n], u[h',n]⟩."""
         return self.directions.neuron_gram(torch.tensor([neuron]))[0]
 
-    def shares(self) -> Tensor:
-        """[C,H]: each head's part of its neuron's variance (nhd_ops/README.md, section 3)."""
-        covariance = self.moments.neurons.covariance()
-        return sub_concepts.head_shares(covariance, self.directions.neuron_gram())
+    def shares(self, neurons: Tensor | None = None) -> Tensor:
+        """[n,H]: each head's part of its neuron's variance (nhd_ops/README.md, section 3)."""
+        if neurons is None:
+            neurons = torch.arange(self.directions.neurons)
+        moments = self.moments.neurons
+        covariance = moments.comoment[neurons] / moments.count
+        return sub_concepts.head_shares(covariance, self.directions.neuron_gram(neurons))
 
     def signed(self, pairs: Tensor) -> Tensor:
         """sign·u/‖u‖ of some pairs: [P] → [P,D]."""

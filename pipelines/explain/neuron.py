@@ -1,5 +1,7 @@
 """A neuron beside its strongest heads."""
 
+import torch
+
 from nhd_ops import extremes
 from nhd_ops.spatial_maps import neuron_maps
 from nhd_ops.sub_concepts import strong_heads
@@ -29,7 +31,7 @@ def neuron_sheet(fitted: Fitted, neuron: int, heads: list[int] | None = None) ->
     neurons = fitted.directions.neurons
     if not 0 <= neuron < neurons:
         raise UsageError(f"there is no neuron {neuron}: {fitted.run.url} has 0 to {neurons - 1}")
-    shares = fitted.shares()[neuron]
+    shares = fitted.shares(torch.tensor([neuron]))[0]
     if heads is None:
         heads = strong_heads(shares[None], HEADS).heads[0].tolist()
     rows = [_head_row(fitted, head, neuron, float(shares[head])) for head in heads]
@@ -50,7 +52,8 @@ def _neuron_row(fitted: Fitted, neuron: int) -> Row:
     names = ("explained_variance_ratio", "importance", "inertia", "clarity", "polysemanticity")
     found = {"neuron": neuron, **facts(row, names), "words": words(row)}
     gram = fitted.gram(neuron)
-    explained = f"first component {found['explained_variance_ratio']:.0%} of the variance"
+    ratio = found.get("explained_variance_ratio")
+    explained = "never varies" if ratio is None else f"first component {ratio:.0%} of the variance"
     return Row(
         f"neuron {neuron}",
         (", ".join(found["words"]), "all heads together", explained, *strength(found)),

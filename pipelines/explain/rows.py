@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -89,8 +90,8 @@ def pair_facts(fitted: Fitted, pair: int) -> dict[str, Any]:
 
 
 def facts(row: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    """Those of the named columns that the table has, as JSON holds them."""
-    found = {name: row[name] for name in names if name in row.index}
+    """Those of the named columns that the table has and that are known, as JSON holds them."""
+    found = {name: row[name] for name in names if name in row.index and pd.notna(row[name])}
     return {name: v.item() if isinstance(v, np.generic) else v for name, v in found.items()}
 
 

@@ -9,12 +9,14 @@ from torch import Tensor
 
 from nhd_ops import components, sub_concepts
 from pipelines.analyse.exemplars import exemplar_images
+from pipelines.errors import UsageError
 from pipelines.explain.fitted import Fitted
 from pipelines.explain.neuron import HEADS
 from pipelines.explain.rows import EXEMPLARS
 from pipelines.models import text_embeddings
 
 NEURONS_AT_ONCE = 256
+FEWEST = 2 * EXEMPLARS  # images, or no two heads could have exemplars of their own
 BACKGROUND = 1000  # words whose mean is taken off before words are compared
 
 
@@ -37,7 +39,14 @@ def search(fitted: Fitted) -> Found:
     A head of negative sign singles out the images on which the neuron is quiet: that may be a clean
     group, but nothing in it is what the neuron stands for, and there is nothing to point at.
     Embeddings are compared less their mean over all exemplars: CLIP's all point much the same way.
+
+    Raises UsageError for a run of fewer than FEWEST images.
     """
+    if fitted.moments.count < FEWEST:
+        raise UsageError(
+            f"{fitted.run.url} holds {fitted.moments.count} images: too few to tell sub-concepts, "
+            f"extract at least {FEWEST}"
+        )
     upwards = fitted.shares() * (fitted.signs.T > 0)  # [C,H]
     strong = sub_concepts.strong_heads(upwards, HEADS)
     neurons = fitted.directions.neurons

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from nhd_ops import concepts
+from nhd_ops.attention_pool import feature_map
 from nhd_ops.spatial_maps import spatial_maps
 from pipelines.analyse.fit import FitPlan, fit
 from pipelines.errors import UsageError
@@ -152,32 +153,49 @@ def test_a_concept_the_run_did_not_score_is_ranked_by_similarity(run: Run, tmp_p
     assert rows.loc[keys].any(axis=1).all()
 
 
-def test_maps_of_car_pairs_lie_on_the_cars_of_new_scenes(run: Run) -> None:
-    """The part of the heat inside the mask, against the mask's part of the picture."""
+@pytest.fixture(scope="module")
+def cars(run: Run) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
+    """New scenes of one car: the concept pairs of "car" [P], their heat [P,B,S,S], the masks."""
     fitted = open_fitted(run.url)
-    scenes = [sample_scene(77, i, {"car": 1e6}, objects=2) for i in range(60)]
-    drawn = [render(scene) for scene in scenes if {i.shape for i in scene.items} == {"car"}]
+    drawn = [render(sample_scene(77, i, {"car": 1e6}, objects=1)) for i in range(60)]
     pixels = [torch.tensor(np.array(image)).permute(2, 0, 1) for image, _ in drawn]
     masks = np.stack([np.array(mask) == PARTS.index("car") for _, mask in drawn])
+    text = text_embeddings(fitted.loaded, ["car"])
+    pairs = concepts.concept_pairs(fitted.directions, text, 5, fitted.signs).pairs[0]
     with torch.inference_mode():
         images = fitted.loaded.pixels.normalise(stacked(pixels))
-        for module in ("stem", "layer1", "layer2", "layer3", "layer4"):
-            images = getattr(fitted.loaded.model.visual, module)(images)
-        text = text_embeddings(fitted.loaded, ["car"])
-        pairs = concepts.concept_pairs(fitted.directions, text, 5, fitted.signs).pairs[0]
-        maps = spatial_maps(fitted.pool, images, pairs)
-    ratios = []
-    for p in range(5):
-        totals = maps.total()[:, p]
-        heat = np.stack(
-            [
-                enlarge(heat_of(grid, float(total)), 128)
-                for grid, total in zip(maps.grid[:, p], totals, strict=True)
-            ]
-        )
-        inside = (heat * masks).sum((1, 2)) / heat.sum((1, 2)).clip(1e-9)
-        ratios.append(inside.mean() / masks.mean((1, 2)).mean())
-    assert np.mean(ratios) > 1.6 and sum(ratio > 1.3 for ratio in ratios) >= 4, ratios
+        maps = spatial_maps(fitted.pool, feature_map(fitted.loaded.model.visual, images), pairs)
+    heat = [
+        [enlarge(heat_of(g, float(t)), 128) for g, t in zip(grids, totals, strict=True)]
+        for grids, totals in zip(maps.grid.transpose(0, 1), maps.total().T, strict=True)
+    ]
+    return pairs, np.array(heat), masks
+
+
+def own_and_others(values: np.ndarray) -> tuple[float, float]:
+    """Means of [B,B] (heat of one scene, mask of another) on the diagonal and beside it."""
+    own = np.diagonal(values)
+    return float(own.mean()), float((values.sum() - own.sum()) / (values.size - len(own)))
+
+
+def test_heat_of_car_pairs_lies_on_the_car(cars: tuple[torch.Tensor, np.ndarray, np.ndarray]):
+    """The part inside the scene's own mask, against its area and against other scenes' masks."""
+    _, heat, masks = cars
+    parts = heat / heat.sum((2, 3), keepdims=True).clip(1e-9)
+    inside = np.einsum("pbij,cij->bc", parts, masks) / len(heat)
+    own, others = own_and_others(inside)
+    assert own > 1.7 * masks.mean() and own > 1.3 * others, (own, others, masks.mean())
+
+
+def test_the_strongest_car_pair_is_hottest_on_the_car(
+    run: Run, cars: tuple[torch.Tensor, np.ndarray, np.ndarray]
+):
+    pairs, heat, masks = cars
+    table = run.table("fit/pairs.parquet").to_pandas()
+    strongest = int(table["importance"].to_numpy()[pairs].argmax())
+    hottest = heat[strongest].reshape(len(masks), -1).argmax(1)
+    own, others = own_and_others(masks.reshape(len(masks), -1)[:, hottest].T.astype(float))
+    assert own > 0.6 and own > 2.5 * others, (own, others, masks.mean())
 
 
 def test_enlarging_keeps_each_cell_at_its_place() -> None:
