@@ -95,14 +95,10 @@ def cases(shares: Tensor, directions: Tensor, exemplars: Tensor) -> Cases:
 
 
 def overlap(ids: Tensor) -> Tensor:
-    """Mean Jaccard index of the heads' exemplars: ids [C,k,n], unique in their row → [C].
+    """Jaccard index of the exemplars of any two heads: ids [C,k,n], unique in their row → [C,k,k].
 
-    1 where all heads have the same images, 0 where no two share one; NaN for k = 1.
+    1 where two heads have the same images, 0 where they share none.
     """
-    _, k, n = ids.shape
     same = ids[:, :, None, :, None] == ids[:, None, :, None, :]  # [C,k,k,n,n]
-    shared = same.sum((-2, -1)).double()  # [C,k,k]
-    jaccard = shared / (2 * n - shared)
-    if k == 1:
-        return jaccard.new_full((len(ids),), torch.nan)
-    return (jaccard.sum((-2, -1)) - k) / (k * (k - 1))
+    shared = same.sum((-2, -1)).double()
+    return shared / (2 * ids.shape[-1] - shared)

@@ -26,7 +26,11 @@ class Found(NamedTuple):
     strong: sub_concepts.StrongHeads
     cases: sub_concepts.Cases
     overlap: Tensor
-    """[C], the mean Jaccard index of the heads' exemplars."""
+    """[C,k,k], the Jaccard index of the heads' exemplars."""
+
+    def used(self) -> Tensor:
+        """[C,k] bool: heads that have a share; a neuron may have fewer than k of positive sign."""
+        return self.strong.shares > 0
 
     def order(self) -> list[int]:
         """Neurons, the clearest case first; the lower one in a tie."""
@@ -68,29 +72,35 @@ def search(fitted: Fitted) -> Found:
 
 
 def case_table(fitted: Fitted, found: Found) -> pa.Table:
-    """One row per neuron, the clearest case first."""
+    """One row per neuron, the clearest case first; what is of two heads, as its mean."""
     order = found.order()
+    used, neurons = found.used()[order], fitted.directions.neurons
+    pairs = found.strong.heads[order] * neurons + torch.tensor(order)[:, None]  # [C,k]
     named = fitted.pairs["words"].to_numpy()
-    neurons = fitted.directions.neurons
-    heads = found.strong.heads[order]
-    pairs = heads * neurons + torch.tensor(order)[:, None]
-    lists: dict[str, Tensor] = {
-        "heads": heads.int(),
+    cases = found.cases
+    of_heads: dict[str, Tensor] = {
+        "heads": found.strong.heads[order].int(),
         "shares": found.strong.shares[order].float(),
-        "image_coherence": found.cases.coherence[order].float(),
-        "words_fit_images": found.cases.fit[order].float(),
+        "image_coherence": cases.coherence[order].float(),
+        "words_fit_images": cases.fit[order].float(),
     }
+    words = [[list(named[pair]) for pair in row] for row in _kept(pairs, used)]
     return pa.table(
         {
             "neuron": pa.array(order, pa.int32()),
-            "score": found.cases.score[order].double().numpy(),
-            **{name: pa.array(values.tolist()) for name, values in lists.items()},
-            "words": pa.array([[list(named[p]) for p in row] for row in pairs.tolist()]),
-            "word_cosine": _between(found.cases.word_cosine[order]),
-            "image_cosine": _between(found.cases.image_cosine[order]),
-            "exemplar_overlap": found.overlap[order].double().numpy(),
+            "score": cases.score[order].double().numpy(),
+            **{name: pa.array(_kept(values, used)) for name, values in of_heads.items()},
+            "words": pa.array(words, pa.list_(pa.list_(pa.string()))),
+            "word_cosine": _between(cases.word_cosine[order], used),
+            "image_cosine": _between(cases.image_cosine[order], used),
+            "exemplar_overlap": _between(found.overlap[order], used),
         }
     )
+
+
+def _kept(values: Tensor, used: Tensor) -> list[list[Any]]:
+    """The entries of each row that are used: [C,k], [C,k] → C lists."""
+    return [row[keep].tolist() for row, keep in zip(values, used, strict=True)]
 
 
 def best_cases(fitted: Fitted, table: pa.Table, count: int) -> list[dict[str, Any]]:
@@ -117,11 +127,10 @@ def _head(head: int, share: float, names: list[str]) -> str:
     return f"{head} ({share:.0%}): {', '.join(names[:2])}"
 
 
-def _between(cosines: Tensor) -> np.ndarray:
-    """The mean over different heads: [C,k,k] → [C]; NaN for one head."""
-    k = cosines.shape[-1]
-    whole = cosines.double().sum((-2, -1)) - cosines.double().diagonal(dim1=-2, dim2=-1).sum(-1)
-    mean: np.ndarray = (whole / (k * (k - 1)) if k > 1 else whole * torch.nan).numpy()
+def _between(values: Tensor, used: Tensor) -> np.ndarray:
+    """The mean over any two different used heads: [C,k,k], [C,k] → [C]; NaN where there is one."""
+    both = used[:, :, None] & used[:, None, :] & ~torch.eye(used.shape[1], dtype=torch.bool)
+    mean: np.ndarray = ((values * both).sum((1, 2)) / both.sum((1, 2))).double().numpy()
     return mean
 
 

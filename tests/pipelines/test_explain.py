@@ -218,8 +218,12 @@ def test_search_ranks_neurons_and_draws_the_first(run: Run, tmp_path: Path) -> N
         sheet = json.loads((tmp_path / f"neuron-{case['neuron']}.json").read_text())
         assert [row["head"] for row in sheet["rows"][1:]] == case["heads"]
         assert [row["words"] for row in sheet["rows"][1:]] == case["words"]
-        used = [row for row, share in zip(sheet["rows"][1:], case["shares"], strict=True) if share]
-        assert all(row["sign"] == 1 for row in used)
+        assert [row["share"] for row in sheet["rows"][1:]] == pytest.approx(case["shares"])
+        assert all(row["sign"] == 1 for row in sheet["rows"][1:])
+        keys = [{e["key"] for e in row["exemplars"]} for row in sheet["rows"][1:]]
+        pairs = [(a, b) for i, a in enumerate(keys) for b in keys[i + 1 :]]
+        jaccard = np.mean([len(a & b) / len(a | b) for a, b in pairs])
+        assert case["exemplar_overlap"] == pytest.approx(jaccard)
     assert len(found.pictures) == 2 and len(found.table) == 3
 
 
