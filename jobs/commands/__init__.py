@@ -7,6 +7,7 @@ import tyro
 from jobs.commands.bench import Bench
 from jobs.commands.compare import Compare
 from jobs.commands.demo import Demo
+from jobs.commands.evaluate import Evaluate
 from jobs.commands.extract import Extract
 from jobs.commands.fit import Fit
 from jobs.commands.scenes import Scenes
@@ -17,6 +18,7 @@ Command = (
     Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Extract, tyro.conf.subcommand("extract")]
     | Annotated[Fit, tyro.conf.subcommand("fit")]
+    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[Status, tyro.conf.subcommand("status")]
     | Annotated[Scenes, tyro.conf.subcommand("scenes")]
