@@ -32,6 +32,8 @@ class Alike(NamedTuple):
     """Each [C]."""
     importance: Tensor
     """[H,C] fp64, of the pairs."""
+    neuron_importance: Tensor
+    """[C] fp64; see `components.unit_importance`."""
     alive: Tensor
     """[C] bool: neurons whose contribution varies over the images."""
 
@@ -51,6 +53,7 @@ def alike_units(run: Run, moments: Moments, geometry: Geometry, centred: bool = 
         Alikeness(*(part.view(shape) for part in _measured(images, pairs))),
         _measured(images, neurons),
         components.importance(moments, geometry.norms),
+        components.unit_importance(moments.neurons, gram),
         _alive(moments, geometry),
     )
 

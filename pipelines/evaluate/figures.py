@@ -8,14 +8,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipelines.evaluate.evaluation import Evaluation
-from pipelines.evaluate.monosemantic import important
+from pipelines.evaluate.monosemantic import IMPORTANT, better_pairs, important
 
 COLOURS = {"pairs": "#1f5fa8", "neurons": "#c4531a", "heads": "#4d8a3d"}
 TITLES = {
-    "inertia": "Inertia (lower: more monosemantic)",
-    "clarity": "Clarity (higher: more monosemantic)",
+    "inertia": "inertia (lower: more monosemantic)",
+    "clarity": "clarity (higher: more monosemantic)",
     "polysemanticity": "2-means measure (lower: more monosemantic)",
 }
+
+IMPORTANT_ONES = f", the {100 * IMPORTANT:.0f} % most important"
+LABELLED = (1, 2, 5, 10, 20, 50, 100)  # ticks of the axis of kept units; more would overlap
 
 
 def figures(found: Evaluation) -> dict[str, bytes]:
@@ -49,8 +52,7 @@ def ablation(found: Evaluation) -> Figure:
             )
     _original(axes, found)
     axes.set_xscale("log")
-    ticks = sorted(set(100 * table.loc[table["unit"] == "pairs", "keep"]))
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
+    axes.set_xticks(LABELLED, [str(tick) for tick in LABELLED])
     axes.minorticks_off()
     axes.set_xlabel("kept units (%), the others at their mean")
     _accuracy_axis(axes)
@@ -59,47 +61,55 @@ def ablation(found: Evaluation) -> Figure:
 
 
 def text(found: Evaluation) -> Figure:
-    """Accuracy over the number of words per direction, pairs and neurons."""
-    figure, (axes,) = _figure(9.0, 4.2, 1)
+    """Accuracy, and explained variance, over the number of words per direction."""
+    figure, panels = _figure(11.0, 4.2, 2)
     table = found.rows[found.rows["experiment"] == "text"]
-    for unit in ("pairs", "neurons"):
-        own = table[table["unit"] == unit]
-        accuracy, low, high = (100 * own[name] for name in ("accuracy", "low", "high"))
-        axes.fill_between(own["atoms"], low, high, color=COLOURS[unit], alpha=0.15)
-        axes.plot(own["atoms"], accuracy, "o-", color=COLOURS[unit], ms=4, label=unit)
-    rank_one = found.rows[(found.rows["unit"] == "neurons") & (found.rows["k"] == 1)]
-    if len(rank_one):
-        level = 100 * rank_one["accuracy"].iloc[0]
-        axes.axhline(level, color=COLOURS["neurons"], ls=":", lw=1.2,
-                     label="neurons, their component itself")  # fmt: skip
-    _original(axes, found)
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(list(found.design.atoms), [str(m) for m in found.design.atoms])
-    axes.set_xlabel("words per direction (atoms of its sparse code)")
-    _accuracy_axis(axes)
-    axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    component = found.rows[(found.rows["unit"] == "neurons") & (found.rows["k"] == 1)]
+    for axes, name in zip(panels, ("accuracy", "explained"), strict=True):
+        for unit in ("pairs", "neurons"):
+            own = table[table["unit"] == unit]
+            axes.plot(own["atoms"], 100 * own[name], "o-", color=COLOURS[unit], ms=4, label=unit)
+            if name == "accuracy":
+                low, high = 100 * own["low"], 100 * own["high"]
+                axes.fill_between(own["atoms"], low, high, color=COLOURS[unit], alpha=0.15)
+        if len(component):
+            level = 100 * component[name].iloc[0]
+            axes.axhline(level, color=COLOURS["neurons"], ls=":", lw=1.2,
+                         label="neurons, by their first component itself")  # fmt: skip
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(list(found.design.atoms), [str(m) for m in found.design.atoms])
+        axes.set_xlabel("words per direction (atoms of its sparse code)")
+    _original(panels[0], found)
+    _accuracy_axis(panels[0])
+    _accuracy_axis(panels[1], "variance of the embeddings explained (%)")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, ncols=4, loc="outside upper center")
     return figure
 
 
 def polysemanticity(found: Evaluation) -> Figure:
-    """Cumulative distributions of the three measures: pairs, important pairs, neurons."""
-    figure, panels = _figure(11.0, 3.8, 3)
-    alive = found.alike.alive
-    groups = {
-        "pairs": (alive[None].expand_as(found.alike.importance), COLOURS["pairs"], "-"),
-        "the 20 % most important pairs": (important(found.alike), COLOURS["pairs"], "--"),
-    }
-    for axes, (name, title) in zip(panels, TITLES.items(), strict=True):
-        for label, (chosen, colour, style) in groups.items():
-            values = getattr(found.alike.pairs, name)[chosen]
-            _cumulative(axes, values.double().numpy(), colour, style, label)
-        own = getattr(found.alike.neurons, name)[alive].double().numpy()
-        _cumulative(axes, own, COLOURS["neurons"], "-", "neurons")
-        axes.set_title(title, fontsize=10)
+    """Cumulative distributions of the measures, and of each neuron's share of purer pairs."""
+    figure, panels = _figure(13.0, 4.2, 4)
+    alike, top = found.alike, important(found.alike)
+    every = alike.alive[None].expand_as(alike.importance), alike.alive
+    for axes, (name, title) in zip(panels[:3], TITLES.items(), strict=True):
+        for (pairs, neurons), style, which in ((every, "-", ""), (top, "--", IMPORTANT_ONES)):
+            for unit, chosen in (("pairs", pairs), ("neurons", neurons)):
+                values = getattr(getattr(alike, unit), name)[chosen].double().numpy()
+                _cumulative(axes, values, COLOURS[unit], style, unit + which)
+        axes.set_xlabel(title, fontsize=9)
+    for (pairs, _), style in ((every, "-"), (top, "--")):
+        share = better_pairs(alike, "inertia", pairs)
+        _cumulative(panels[3], 100 * share[~share.isnan()].numpy(), "#555555", style, "")
+    panels[3].axvline(50, color="#555555", lw=0.8, ls=":")
+    panels[3].set_xlabel("neuron's pairs of lower inertia than it (%)", fontsize=9)
+    for axes in panels:
         axes.set_ylim(0, 100)
         axes.grid(alpha=0.25)
     panels[0].set_ylabel("units at or below (%)")
-    panels[0].legend(frameon=False, fontsize=8.5, loc="upper left")
+    panels[3].set_ylabel("neurons at or below (%)")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, ncols=4, loc="outside upper center")
     return figure
 
 
@@ -113,8 +123,8 @@ def _original(axes: Axes, found: Evaluation) -> None:
     axes.axhline(level, color="#555555", lw=1, label=f"original, {level:.1f} %")
 
 
-def _accuracy_axis(axes: Axes) -> None:
-    axes.set_ylabel("zero-shot accuracy (%)")
+def _accuracy_axis(axes: Axes, label: str = "zero-shot accuracy (%)") -> None:
+    axes.set_ylabel(label)
     axes.set_ylim(0, 102)
     axes.grid(alpha=0.25)
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 from scipy.stats import binomtest
 
-from pipelines.evaluate.design import Design, Setting
+from pipelines.evaluate.design import Design
 
 SEEN = ("read", "rejected", "unlabelled", "unknown", "images", "checked", "equal")
 SCHEMA = pa.schema(
@@ -27,12 +27,14 @@ SCHEMA = pa.schema(
         ("low", pa.float64()),
         ("high", pa.float64()),
         ("agree", pa.float64()),
+        ("explained", pa.float64()),
         ("kind", pa.string()),
         ("paper", pa.float64()),
     ]
 )
-"""`agree`: the share of images of which the predicted class is the original's. `paper`: accuracy
-on ImageNet with RN50x16, in arXiv 2509.19943."""
+"""`agree`: the share of images of which the predicted class is the original's. `explained`: of the
+embeddings' variance about the mean, 1 - Σ‖M' - M‖² / Σ‖M - M̄‖². `paper`: accuracy on ImageNet with
+RN50x16, in arXiv 2509.19943."""
 PAPER = {
     ("original", "pairs", None): 0.707,
     ("rank", "pairs", 1): 0.707,
@@ -50,32 +52,29 @@ class Counts:
     """All shards together."""
 
     seen: dict[str, int]
+    spread: float
     correct: np.ndarray
     """[S]"""
     agree: np.ndarray
+    """[S]"""
+    error: np.ndarray
     """[S]"""
 
 
 def counts_of(shards: list[dict[str, Any]], settings: int) -> Counts:
     """Add up what the shards' files say; those without labelled images add nothing."""
     none = np.zeros(settings, np.int64)
-    both = {
+    lists = {
         name: np.sum([none, *(np.array(s[name]) for s in shards if s[name])], axis=0)
-        for name in ("correct", "agree")
+        for name in ("correct", "agree", "error")
     }
     seen = {name: sum(shard[name] for shard in shards) for name in SEEN}
-    return Counts(seen, **both)
+    return Counts(seen, sum(shard["spread"] for shard in shards), **lists)
 
 
 def rows_of(design: Design, counts: Counts) -> pd.DataFrame:
     """One row per setting, in the columns of SCHEMA, and one of the check against the model."""
-    images = counts.seen["images"]
-    rows = [
-        _row(design, setting, int(correct), int(agree), images)
-        for setting, correct, agree in zip(
-            design.settings(), counts.correct, counts.agree, strict=True
-        )
-    ]
+    rows = [_row(design, counts, place) for place in range(len(design.settings()))]
     if checked := counts.seen["checked"]:
         check = {"experiment": "original", "unit": "encode_image", "kind": "check"}
         equal = counts.seen["equal"] / checked
@@ -83,7 +82,9 @@ def rows_of(design: Design, counts: Counts) -> pd.DataFrame:
     return pa.Table.from_pylist(rows, SCHEMA).to_pandas()
 
 
-def _row(design: Design, setting: Setting, correct: int, agree: int, images: int) -> dict[str, Any]:
+def _row(design: Design, counts: Counts, place: int) -> dict[str, Any]:
+    setting, images = design.settings()[place], counts.seen["images"]
+    correct = int(counts.correct[place])
     interval = binomtest(correct, images).proportion_ci(method="wilson")
     size = setting.k if setting.k is not None else setting.keep
     control = setting.seed is not None
@@ -95,7 +96,8 @@ def _row(design: Design, setting: Setting, correct: int, agree: int, images: int
         "accuracy": correct / images,
         "low": interval.low,
         "high": interval.high,
-        "agree": agree / images,
+        "agree": float(counts.agree[place]) / images,
+        "explained": 1 - float(counts.error[place]) / counts.spread,
         "kind": kind,
         "paper": None if control else PAPER.get((setting.experiment, setting.unit, size)),
     }

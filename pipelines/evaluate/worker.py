@@ -93,11 +93,15 @@ class Evaluator:
         if batch.reference is not None:
             same = zero_shot(batch.reference.float(), self.classes) == original
             counts.check(len(original), int(same.sum()))
-        found = [original[None]]
-        centred = batch.coefficients - self.mean
+        centred, whole = batch.coefficients - self.mean, batch.embedding - self.centre
+        found, errors = [original[None]], [whole.new_zeros(1)]
         for arm in self.arms:
-            found.append(_classes(self.centre + arm.shifts(centred), self.classes))
+            shifts = arm.shifts(centred)  # [S,B,D]
+            found.append(_classes(self.centre + shifts, self.classes))
+            errors.append((shifts - whole).square().sum((1, 2)))
         counts.add(torch.cat(found), original, batch.truth)
+        counts.spread += float(whole.square().sum())
+        counts.error = counts.error + torch.cat(errors).double()
 
 
 def _classes(embeddings: Tensor, texts: Tensor) -> Tensor:
@@ -106,12 +110,17 @@ def _classes(embeddings: Tensor, texts: Tensor) -> Tensor:
 
 
 class _Counts:
-    """Of one shard: for every setting, how many are right, and how many are as the original's."""
+    """Of one shard: for every setting, how many are right, and how many are as the original's.
+
+    And Σ‖M' - M‖², the error of the embeddings, beside `spread`, their Σ‖M - M̄‖².
+    """
 
     def __init__(self) -> None:
         self.images = self.checked = self.equal = 0
         self.correct: Tensor | int = 0
         self.agree: Tensor | int = 0
+        self.error: Tensor | int = 0
+        self.spread = 0.0
 
     def add(self, predictions: Tensor, original: Tensor, truth: Tensor) -> None:
         """Predictions [S,B] of all settings."""
@@ -126,10 +135,11 @@ class _Counts:
 
     def as_json(self) -> dict[str, Any]:
         """Empty lists where no image counted."""
-        lists = {"correct": self.correct, "agree": self.agree}
+        lists = {"correct": self.correct, "agree": self.agree, "error": self.error}
         return {
             "images": self.images,
             "checked": self.checked,
             "equal": self.equal,
+            "spread": self.spread,
             **{k: v.tolist() if isinstance(v, Tensor) else [] for k, v in lists.items()},
         }
