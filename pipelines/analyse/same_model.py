@@ -10,22 +10,22 @@ from pipelines.models import LoadedModel, load_model
 WAYS: tuple[How, ...] = ("fast", "exact")
 
 
-def model_of(run: Run, device: str = "cpu") -> LoadedModel:
-    """With the run's own preprocessing.
-
-    Raises UsageError if weights or preprocessing are no longer those of the run.
-    """
+def model_of(run: Run) -> LoadedModel:
+    """On the CPU; UsageError if its weights are no longer those of the run."""
     info = run.info
-    loaded = load_model(info["model"], info["pretrained"], info["checkpoint"], device)
+    loaded = load_model(info["model"], info["pretrained"], info["checkpoint"])
     if loaded.weights_sha256 != info["weights_sha256"]:
         raise UsageError(
             f"the weights of {info['model']} are no longer those that {run.url} was made with"
         )
+    return loaded
+
+
+def preprocessing_of(run: Run, loaded: LoadedModel) -> How:
+    """How the run's images were prepared; UsageError if that cannot be repeated."""
     for how in WAYS:
-        found = replace(loaded, pixels=replace(loaded.pixels, how=how))
-        if found.preprocess_id == info["preprocess_id"]:
-            return found
+        if replace(loaded.pixels, how=how).id == run.info["preprocess_id"]:
+            return how
     raise UsageError(
-        f"the preprocessing of {info['model']} is no longer that of {run.url}, "
-        f"{info['preprocess_id']}: extract the run again"
+        f"the preprocessing of {run.info['model']} is no longer that of {run.url}: extract it again"
     )

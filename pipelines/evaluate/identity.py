@@ -4,8 +4,7 @@ import hashlib
 import json
 from typing import Any
 
-from pipelines.analyse.fit import FitPlan, dictionary_of
-from pipelines.analyse.fit_tables import Dictionary
+from pipelines.analyse.fit import words_name
 from pipelines.errors import UsageError
 from pipelines.evaluate.design import Design
 from pipelines.evaluate.plan import EvaluatePlan
@@ -14,7 +13,7 @@ from pipelines.io.listing import absolute, expand
 from pipelines.io.shards import shard_id
 from pipelines.io.store import Run
 from pipelines.io.urls import redact, without_secrets
-from pipelines.models import LoadedModel
+from pipelines.io.words import word_list
 
 Shards = dict[str, str]
 
@@ -45,15 +44,15 @@ def coefficients_of(plan: EvaluatePlan, info: dict[str, Any]) -> str:
     return "dense" if info["keep"] == "dense" and plan.data is None else "images"
 
 
-def dictionary_for(plan: EvaluatePlan, loaded: LoadedModel) -> Dictionary | None:
-    """As fit's; none where no codes are asked for."""
-    return dictionary_of(loaded, FitPlan(plan.run, words=plan.words)) if plan.atoms else None
+def words_of(plan: EvaluatePlan, info: dict[str, Any]) -> list[str]:
+    """The dictionary's words, as fit's; none where no codes are asked for."""
+    return word_list(words_name(plan.words, info["model"])) if plan.atoms else []
 
 
-def design_of(plan: EvaluatePlan, info: dict[str, Any], words: Dictionary | None) -> Design:
+def design_of(plan: EvaluatePlan, info: dict[str, Any], words: list[str]) -> Design:
     """The experiments of a plan, as far as model and dictionary go."""
     units = info["units"]
-    most = min(units["width"], len(words.words)) if words else 0
+    most = min(units["width"], len(words))
     return Design(
         heads=units["heads"],
         neurons=units["neurons"],
@@ -70,7 +69,7 @@ def identity_of(
     plan: EvaluatePlan,
     source: Run,
     classes: Classes,
-    dictionary: Dictionary | None,
+    words: list[str],
     design: Design,
     shards: Shards,
 ) -> dict[str, Any]:
@@ -92,8 +91,8 @@ def identity_of(
         "classes": len(classes),
         "classes_sha256": _digest([classes.names, classes.texts]),
         "truth": plan.truth,
-        "words": (plan.words or "default") if dictionary else None,
-        "words_sha256": _digest(dictionary.words) if dictionary else None,
+        "words": words_name(plan.words, info["model"]) if words else None,
+        "words_sha256": _digest(words) if words else None,
         "design": design.as_json(),
     }
 

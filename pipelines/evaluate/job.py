@@ -11,7 +11,8 @@ import pandas as pd
 from nhd_ops import attention_pool
 from nhd_ops.geometry import geometry_of
 from pipelines.analyse.alike import alike_units
-from pipelines.analyse.same_model import model_of
+from pipelines.analyse.fit import FitPlan, dictionary_of
+from pipelines.analyse.same_model import model_of, preprocessing_of
 from pipelines.errors import Incomplete, UsageError
 from pipelines.evaluate import setup
 from pipelines.evaluate.design import Design
@@ -21,9 +22,9 @@ from pipelines.evaluate.identity import (
     classes_name,
     coefficients_of,
     design_of,
-    dictionary_for,
     identity_of,
     shards_of,
+    words_of,
 )
 from pipelines.evaluate.labels import label_table
 from pipelines.evaluate.monosemantic import compared
@@ -68,19 +69,21 @@ def _evaluate(
     plan: EvaluatePlan, source: Run, out: Run, classes: Classes, shards: Shards, held: lock.Held
 ) -> Evaluation:
     loaded = model_of(source)
-    dictionary = dictionary_for(plan, loaded)
-    design = design_of(plan, source.info, dictionary)
-    identity = identity_of(plan, source, classes, dictionary, design, shards)
+    words = words_of(plan, source.info)
+    design = design_of(plan, source.info, words)
+    identity = identity_of(plan, source, classes, words, design, shards)
     if out.exists("setup.json"):
         same_configuration(out.url, json.loads(out.read("setup.json")), identity)
     write_json(out.at("setup.json"), identity)
     pool = attention_pool.attention_pool_of(loaded.model.visual)
     geometry = geometry_of(attention_pool.directions_of(pool))
     moments = source.moments()
-    atoms = None if dictionary is None else dictionary.atoms
-    made_from = setup.Source(moments, geometry, atoms, classes.embed(loaded))
-    setup.prepare(out, design, made_from, plan.in_process)
-    settings = _settings(plan, source, out, loaded.pixels.how, classes, design)
+    if not setup.is_ready(out):
+        asked = FitPlan(plan.run, words=plan.words)
+        atoms = dictionary_of(loaded, asked).atoms if words else None
+        made_from = setup.Source(moments, geometry, atoms, classes.embed(loaded))
+        setup.prepare(out, design, made_from, plan.in_process)
+    settings = _settings(plan, source, out, preprocessing_of(source, loaded), classes, design)
     del loaded  # workers have their own
     _count(plan, out, settings, shards, held)
     counts = [json.loads(out.read("counts", f"{shard}.json")) for shard in shards]

@@ -47,10 +47,13 @@ class _Shared(NamedTuple):
     sizes: tuple[int, ...]
 
 
+def is_ready(out: Run) -> bool:
+    """Has all been written?"""
+    return out.exists("setup", TABLES)
+
+
 def prepare(out: Run, design: Design, source: Source, in_process: bool) -> None:
     """Write what is not there yet; safe to repeat."""
-    if out.exists("setup", TABLES):
-        return
     if source.atoms is not None:
         shared = _Shared(out.url, source.geometry.directions, source.atoms, design.atoms)
         parallel(_text_block, _missing(out, design), shared, in_process)
