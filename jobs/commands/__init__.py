@@ -7,6 +7,7 @@ import tyro
 from jobs.commands.bench import Bench
 from jobs.commands.compare import Compare
 from jobs.commands.demo import Demo
+from jobs.commands.evaluate import Evaluate
 from jobs.commands.evidence import Evidence
 from jobs.commands.extract import Extract
 from jobs.commands.fit import Fit
@@ -16,12 +17,13 @@ from jobs.commands.train import Train
 
 Command = (
     Annotated[Demo, tyro.conf.subcommand("demo")]
+    | Annotated[Scenes, tyro.conf.subcommand("scenes")]
     | Annotated[Extract, tyro.conf.subcommand("extract")]
     | Annotated[Fit, tyro.conf.subcommand("fit")]
     | Annotated[Compare, tyro.conf.subcommand("compare")]
+    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Evidence, tyro.conf.subcommand("evidence")]
     | Annotated[Status, tyro.conf.subcommand("status")]
-    | Annotated[Scenes, tyro.conf.subcommand("scenes")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
     | Annotated[Train, tyro.conf.subcommand("train")]
 )
