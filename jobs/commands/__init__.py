@@ -10,6 +10,7 @@ from jobs.commands.demo import Demo
 from jobs.commands.extract import Extract
 from jobs.commands.fit import Fit
 from jobs.commands.scenes import Scenes
+from jobs.commands.segment import Segment
 from jobs.commands.status import Status
 from jobs.commands.train import Train
 
@@ -18,6 +19,7 @@ Command = (
     | Annotated[Extract, tyro.conf.subcommand("extract")]
     | Annotated[Fit, tyro.conf.subcommand("fit")]
     | Annotated[Compare, tyro.conf.subcommand("compare")]
+    | Annotated[Segment, tyro.conf.subcommand("segment")]
     | Annotated[Status, tyro.conf.subcommand("status")]
     | Annotated[Scenes, tyro.conf.subcommand("scenes")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
