@@ -81,6 +81,8 @@ def _named(best: pd.DataFrame) -> Any:
 
 def _overlays(target: Run, totals: Totals, shown: Shown, classes: Classes) -> list[Figure]:
     figures = []
+    for name in target.names("overlays"):  # of an input that has changed
+        target.delete("overlays", name)
     for i, picture in enumerate(totals.pictures):
         png = overlay(picture, shown, classes.names)
         atomic_write(target.at("overlays", f"{i:03d}.png"), png)

@@ -4,9 +4,9 @@ The interval is a Poisson bootstrap: in each of R replicates every image counts 
 drawn from Poisson(1), by a generator seeded with the image's name, so that nothing depends on the
 order or the grouping of images (Chamandy, Muralidharan, Najmi and Naidu, Google 2012, "Estimating
 uncertainty for massive data streams"). All settings share the draws, so that differences of two
-settings are paired. Classes of which a replicate drew no true pixel are left out of its mean: else
-few images of a class would drag the interval below the score. The same name also puts every image
-into one of two halves.
+settings are paired. Classes with true pixels of which a replicate drew none are left out of its
+mean: else few images of a class would drag the interval below the score. The same name also puts
+every image into one of two halves.
 """
 
 import zlib
@@ -27,6 +27,7 @@ class Resamples:
         # [2,S,R,P] and [2,half,S,P]; first intersection, then union
         self.sums = np.zeros((2, settings, REPLICATES, classes))
         self.truth = np.zeros((REPLICATES, classes))
+        self.occurs = np.zeros(classes, bool)  # in the truth of all images
         self.halves = np.zeros((2, 2, settings, classes))
 
     def add(self, names: Sequence[str], hits: Numbers, union: Numbers, truth: Numbers) -> None:
@@ -36,6 +37,7 @@ class Resamples:
         seeds = [zlib.crc32(name.encode()) for name in names]
         weights = np.stack([np.random.default_rng(s).poisson(1.0, REPLICATES) for s in seeds])
         self.truth += weights.T @ truth
+        self.occurs |= truth.any(0)
         half = np.array(seeds) & 1
         for i, part in enumerate((hits, union)):
             self.sums[i] += np.einsum("nr,nsp->srp", weights.astype(float), part)
@@ -61,7 +63,7 @@ class Resamples:
 
     def _mean_iou(self, setting: int) -> Numbers:
         iou = ratio(self.sums[0, setting], self.sums[1, setting])  # [R,P]
-        return mean(np.where(self.truth > 0, iou, np.nan))
+        return mean(np.where(self.occurs & (self.truth == 0), np.nan, iou))
 
 
 def _interval(values: Numbers) -> tuple[float, float]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipelines.errors import ShardError
 from pipelines.io.classes import Classes
-from pipelines.io.files import atomic_write
+from pipelines.io.files import atomic_write, sha256
 from pipelines.io.rejects import Reject
 from pipelines.io.store import Run
 from pipelines.io.stream import Clock, prefetch
@@ -127,5 +127,11 @@ def _unchanged(unit: Unit) -> None:
 
 def file_name(key: str) -> str:
     """A key as a path that stays inside its folder: odd characters escaped, dots no folders."""
-    parts = [quote(part, safe=" ")[:LONGEST] for part in key.split("/") if part]
-    return "/".join(re.sub(r"^\.+", "_", part) for part in parts) or "_"
+    parts = [re.sub(r"^\.+", "_", quote(part, safe=" ")) for part in key.split("/") if part]
+    return "/".join(_shortened(part) for part in parts) or "_"
+
+
+def _shortened(part: str) -> str:
+    if len(part) <= LONGEST:
+        return part
+    return f"{part[:LONGEST]}-{sha256(part.encode())[:8]}"
