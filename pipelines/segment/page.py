@@ -58,13 +58,15 @@ def _title(view: Findings) -> str:
 
 def _lead(view: Findings) -> str:
     counts = view.found["images"]
+    if not counts["measured"] and not counts["rejected"]:
+        return "There are no masks, so nothing is scored."
     parts = [f"{counts['measured']:,} images with masks, {len(view.names)} classes."]
     if counts["unmasked"]:
         parts.append(f"{counts['unmasked']:,} images had no mask and count in no score.")
     if counts["rejected"]:
         parts.append(f"{counts['rejected']:,} samples could not be used (rejects.parquet).")
     if not counts["measured"]:
-        return " ".join(["There are no masks, so nothing is scored.", *parts[1:]])
+        return " ".join(["There are no usable masks, so nothing is scored.", *parts[1:]])
     best = view.best.iloc[0]
     low, high = percent(best["low"]), percent(best["high"])
     parts.append(f"{_capital(best['name'])}: 95 % interval {low} to {high}.")
@@ -88,8 +90,8 @@ Context-59: another model and another dataset, there for the order of methods, n
 CHOICE = """k is chosen on the images that are scored, which flatters the best point a little.
 The last column scores each half of the images with what was best on the other half."""
 
-PICTURES = """The scene, its truth, and the map of every method in its best setting with its mIoU
-on this image. Colours are the classes'; the scene lies beneath in grey."""
+PICTURES = """The scene, its truth where there is one, and the map of every method in its best
+setting, with its mIoU on this image. Colours are the classes'; the scene lies beneath in grey."""
 
 
 def _methods(view: Findings) -> Section:
@@ -118,10 +120,10 @@ def _sweep(view: Findings) -> list[Section]:
             "method": swept["method"].map(NAMES),
             "best k": swept["k"],
             "mIoU": swept["miou"],
-            "k chosen on other images": swept["method"].map(held).astype(float),
+            "setting chosen on other images": swept["method"].map(held).astype(float),
         }
     )
-    columns = ["mIoU", "k chosen on other images"]
+    columns = ["mIoU", "setting chosen on other images"]
     return [Section("How many pairs", CHOICE, shown, columns, [sweep(view.table)])]
 
 
