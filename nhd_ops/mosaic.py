@@ -3,7 +3,7 @@
 Every window's grid of logits is resized to the window's pixels, overlaps are averaged, and the
 result is resized to the picture's own size, all bilinearly. Each of these steps is linear and works
 along rows and columns alike, so that the whole is `R X Cᵀ`, where X are the grids of all windows
-side by side. No logit is ever held at the size of the picture unless asked for.
+side by side (nhd_ops/README.md, section 7). Some rows of R give that part of the picture alone.
 """
 
 from __future__ import annotations
@@ -26,17 +26,23 @@ def starts(length: int, window: int, stride: int) -> list[int]:
     return [*range(0, length - window, stride), length - window]
 
 
-def blend(begins: list[int], window: int, grid: int, length: int, out: int) -> Tensor:
+def blend(
+    begins: list[int], window: int, grid: int, length: int, out: int, taper: bool = False
+) -> Tensor:
     """The weights with which a picture's pixels take the cells of all windows, along one side.
 
     Args:
         begins: where the windows begin on a side of `length` pixels; they cover all of it.
         window: pixels of a window, each of which has `grid` cells.
         out: pixels of the picture's own side.
+        taper: let a window weigh less towards its edges, where it sees objects cut off: the weight
+            falls linearly from its middle to nothing at its edge. By default all weigh the same.
     Returns:
         [out, windows·grid] fp32; each row sums to one.
     """
-    resized = _bilinear(grid, window)  # [window,grid]
+    middles = (torch.arange(window) + 0.5) / window  # of the pixels, in (0,1)
+    weight = torch.minimum(middles, 1 - middles) if taper else torch.ones(window)
+    resized = weight[:, None] * _bilinear(grid, window)  # [window,grid]
     laid = torch.zeros(length, len(begins), grid)
     for place, begin in enumerate(begins):
         laid[begin : begin + window, place] = resized

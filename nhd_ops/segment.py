@@ -55,10 +55,17 @@ def top_pairs(directions: Directions, texts: Tensor, k: int) -> Tensor:
     return chosen.view(len(texts), directions.heads, directions.neurons)
 
 
-def neuron_maps(features: Tensor, sink_repair: bool = True) -> Tensor:
-    """Z without positions, token by token: Z [B,C,rows,columns] → [C,B,N]."""
+def neuron_maps(features: Tensor, sink_repair: bool = True, unit_tokens: bool = False) -> Tensor:
+    """Z without positions, token by token: Z [B,C,rows,columns] → [C,B,N].
+
+    Args:
+        sink_repair: take for the bottom-right token the mean of its neighbours.
+        unit_tokens: scale every Z_i to unit length (ours, not the paper's). At the token itself
+            this changes no decision, but where windows overlap their tokens count the same.
+    """
     grid = features.permute(1, 0, 2, 3)[..., None]  # [C,B,rows,columns,1]
-    return (repair(grid) if sink_repair else grid).flatten(2)
+    maps = (repair(grid) if sink_repair else grid).flatten(2)
+    return normalize(maps, dim=0) if unit_tokens else maps
 
 
 def product(neurons: Tensor, heads: Tensor, chosen: Tensor) -> Tensor:
@@ -67,7 +74,7 @@ def product(neurons: Tensor, heads: Tensor, chosen: Tensor) -> Tensor:
     Args:
         neurons: [C,B,N], from `neuron_maps`.
         heads: [H,B,N,P], L.
-        chosen: [P,H,C] bool, k pairs of each class, or weights that sum to k.
+        chosen: [P,H,C] bool, A: k pairs of each class.
     Returns:
         [B,P,N].
     """
@@ -82,9 +89,11 @@ def neurons_only(neurons: Tensor, chosen: Tensor) -> Tensor:
     return _sums(chosen.sum(1), neurons).transpose(0, 1) / _count(chosen)
 
 
-def heads_only(heads: Tensor) -> Tensor:
-    """The mean over the heads of L^h_i(p): [H,B,N,P] → [B,P,N]. No pair is chosen."""
-    return heads.mean(0).mT
+def heads_only(heads: Tensor, chosen: Tensor) -> Tensor:
+    """`product` with every neuron map replaced by 1: the mean of L^h_i(p) over a class's pairs."""
+    shares = chosen.sum(2).to(heads.dtype) / _count(chosen)  # [P,H]
+    logits: Tensor = torch.einsum("ph,hbnp->bpn", shares, heads)
+    return logits
 
 
 def _sums(chosen: Tensor, neurons: Tensor) -> Tensor:

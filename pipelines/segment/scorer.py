@@ -46,24 +46,22 @@ class Scorer:
         window = token_maps.window_of(self.pool, features)
 
         @cache
-        def neurons(repair: bool) -> Tensor:
-            return segment.neuron_maps(features, repair)
+        def neurons(repair: bool, unit: bool) -> Tensor:
+            return segment.neuron_maps(features, repair, unit)
 
         @cache
         def heads(repair: bool) -> Tensor:
             return token_maps.head_maps(window, self.head_texts, repair)
 
         def logits(setting: Setting) -> Tensor:  # [B,P,N]
-            repair = setting.sink_repair
+            repair, unit, k = setting.sink_repair, setting.unit_tokens, self.top_pairs(setting)
             match setting.method:
                 case "product":
-                    chosen = self.chosen[self.top_pairs(setting)]
-                    return segment.product(neurons(repair), heads(repair), chosen)
+                    return segment.product(neurons(repair, unit), heads(repair), self.chosen[k])
                 case "neurons":
-                    chosen = self.chosen[self.top_pairs(setting)]
-                    return segment.neurons_only(neurons(repair), chosen)
+                    return segment.neurons_only(neurons(repair, unit), self.chosen[k])
                 case "heads":
-                    return segment.heads_only(heads(repair))
+                    return segment.heads_only(heads(repair), self.chosen[k])
                 case "maskclip":
                     return token_maps.maskclip(self.pool, window, self.texts, repair)
                 case "self_self":

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from PIL import Image
@@ -32,12 +33,16 @@ class Grids:
     across: Tensor
     """[w,across]."""
 
-    def strips(self) -> Iterator[Tensor]:
-        """Logits [S,P,some rows,w] from the top of the scene to its bottom."""
-        laid = self.values @ self.across.T  # [S,P,down,w]
-        at_once = max(1, STRIP_VALUES // laid[:, :, 0].numel())
-        for weights in self.down.split(at_once):  # type: ignore[no-untyped-call]
-            yield weights @ laid
+
+def strips(looks: Sequence[Grids]) -> Iterator[Tensor]:
+    """The mean logits of some looks at one scene: [S,P,some rows,w], from its top to its bottom."""
+    laid = [look.values @ look.across.T for look in looks]  # [S,P,down,w]
+    height = len(looks[0].down)
+    at_once = max(1, STRIP_VALUES // laid[0][:, :, 0].numel())
+    for start in range(0, height, at_once):
+        rows = slice(start, start + at_once)
+        parts = [look.down[rows] @ one for look, one in zip(looks, laid, strict=True)]
+        yield torch.stack(parts).mean(0) if len(parts) > 1 else parts[0]
 
 
 class Segmenter:
@@ -59,6 +64,8 @@ class Segmenter:
     ) -> None:
         if len(classes) > 256:
             raise UsageError(f"{len(classes)} classes do not fit a map of bytes: at most 256")
+        if not settings:
+            raise UsageError("no setting is given: name at least one way to segment")
         self.view, self.device, self.pixels = view or View(), device, loaded.pixels
         texts = classes.embed(loaded, self.view.templates).to(device)
         visual = loaded.model.visual
@@ -71,17 +78,20 @@ class Segmenter:
 
         Of classes with equal logits it is the first one's.
         """
-        strips = self._grids(image).strips()
-        return torch.cat([strip.argmax(1).byte().cpu() for strip in strips], dim=1)
+        found = [strip.argmax(1).byte().cpu() for strip in strips(self._looks(image))]
+        return torch.cat(found, dim=1)
 
     @torch.inference_mode()
     def logits(self, image: Image.Image) -> Tensor:
         """The logits of every pixel for every class: [S,P,h,w] fp32, on the device."""
-        return torch.cat(list(self._grids(image).strips()), dim=2)
+        return torch.cat(list(strips(self._looks(image))), dim=2)
 
-    def _grids(self, image: Image.Image) -> Grids:
+    def _looks(self, image: Image.Image) -> list[Grids]:
+        return [self._grids(image, scale) for scale in self.view.scales]
+
+    def _grids(self, image: Image.Image, scale: float) -> Grids:
         size, at_once = self.pixels.size, self.view.windows_at_once
-        scene = self._scene(image)  # [3,h,w]
+        scene = self._scene(image, scale)  # [3,h,w]
         stride = max(1, round(self.view.stride * size))
         tops, lefts = (mosaic.starts(side, size, stride) for side in scene.shape[1:])
         windows = [scene[:, y : y + size, x : x + size] for y in tops for x in lefts]
@@ -90,8 +100,9 @@ class Segmenter:
         settings, _, classes, grid, _ = logits.shape  # [S,windows,P,g,g]
         laid = logits.view(settings, len(tops), len(lefts), classes, grid, grid)
         laid = laid.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
-        down = mosaic.blend(tops, size, grid, scene.shape[1], image.height)
-        across = mosaic.blend(lefts, size, grid, scene.shape[2], image.width)
+        blend = partial(mosaic.blend, window=size, grid=grid, taper=self.view.taper)
+        down = blend(tops, length=scene.shape[1], out=image.height)
+        across = blend(lefts, length=scene.shape[2], out=image.width)
         return Grids(laid, down.to(laid), across.to(laid))
 
     def _scores(self, windows: Tensor) -> Tensor:
@@ -99,10 +110,10 @@ class Segmenter:
         found: Tensor = self.scorer(self.trunk(self.pixels.normalise(windows)))
         return found
 
-    def _scene(self, image: Image.Image) -> Tensor:
+    def _scene(self, image: Image.Image, scale: float) -> Tensor:
         """uint8 RGB [3,h,w]: resized as the view asks, no side below that of a window."""
         shorter = min(image.size)
-        wanted = max(self.pixels.size, self.view.short_side or shorter)
+        wanted = max(self.pixels.size, round(scale * (self.view.short_side or shorter)))
         rgb = image.convert("RGB")
         if wanted != shorter:
             width, height = (round(side * wanted / shorter) for side in image.size)
