@@ -12,6 +12,7 @@ from jobs.commands.evidence import Evidence
 from jobs.commands.extract import Extract
 from jobs.commands.fit import Fit
 from jobs.commands.scenes import Scenes
+from jobs.commands.segment import Segment
 from jobs.commands.status import Status
 from jobs.commands.train import Train
 
@@ -22,6 +23,7 @@ Command = (
     | Annotated[Fit, tyro.conf.subcommand("fit")]
     | Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Segment, tyro.conf.subcommand("segment")]
     | Annotated[Evidence, tyro.conf.subcommand("evidence")]
     | Annotated[Status, tyro.conf.subcommand("status")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
