@@ -9,6 +9,7 @@ from jobs.commands.compare import Compare
 from jobs.commands.demo import Demo
 from jobs.commands.evaluate import Evaluate
 from jobs.commands.evidence import Evidence
+from jobs.commands.explain import Explain
 from jobs.commands.extract import Extract
 from jobs.commands.fit import Fit
 from jobs.commands.scenes import Scenes
@@ -23,6 +24,7 @@ Command = (
     | Annotated[Fit, tyro.conf.subcommand("fit")]
     | Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Explain, tyro.conf.subcommand("explain")]
     | Annotated[Segment, tyro.conf.subcommand("segment")]
     | Annotated[Evidence, tyro.conf.subcommand("evidence")]
     | Annotated[Status, tyro.conf.subcommand("status")]
