@@ -9,6 +9,8 @@ from jobs.commands.compare import Compare
 from jobs.commands.demo import Demo
 from jobs.commands.extract import Extract
 from jobs.commands.fit import Fit
+from jobs.commands.prepare import Prepare
+from jobs.commands.reproduce import Reproduce
 from jobs.commands.scenes import Scenes
 from jobs.commands.status import Status
 from jobs.commands.train import Train
@@ -18,6 +20,8 @@ Command = (
     | Annotated[Extract, tyro.conf.subcommand("extract")]
     | Annotated[Fit, tyro.conf.subcommand("fit")]
     | Annotated[Compare, tyro.conf.subcommand("compare")]
+    | Annotated[Prepare, tyro.conf.subcommand("prepare")]
+    | Annotated[Reproduce, tyro.conf.subcommand("reproduce")]
     | Annotated[Status, tyro.conf.subcommand("status")]
     | Annotated[Scenes, tyro.conf.subcommand("scenes")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]

@@ -44,7 +44,18 @@ def extract(data: str, out: Path, *more: str) -> subprocess.CompletedProcess[str
 def test_help_names_every_command() -> None:
     found = process("--help")
     assert found.returncode == 0
-    for command in ("demo", "extract", "fit", "compare", "status", "scenes", "train", "bench"):
+    for command in (
+        "demo",
+        "extract",
+        "fit",
+        "compare",
+        "status",
+        "scenes",
+        "train",
+        "bench",
+        "prepare",
+        "reproduce",
+    ):
         assert command in found.stdout
 
 
