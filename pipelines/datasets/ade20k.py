@@ -14,7 +14,8 @@ from pathlib import Path
 
 from pipelines.datasets import source
 from pipelines.datasets.blob import of_file
-from pipelines.datasets.dataset import Dataset, Item, Options
+from pipelines.datasets.dataset import Dataset, Options
+from pipelines.datasets.item import Item
 from pipelines.datasets.masks import IGNORE, PngMask, table
 from pipelines.errors import UsageError
 from pipelines.io.classes import Classes

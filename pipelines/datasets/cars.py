@@ -17,7 +17,8 @@ from typing import Any
 from pipelines.datasets import source
 from pipelines.datasets.car_colours import COLOURS, read_colours
 from pipelines.datasets.car_names import TYPES, parts
-from pipelines.datasets.dataset import Dataset, Item, Options
+from pipelines.datasets.dataset import Dataset, Options
+from pipelines.datasets.item import Item
 from pipelines.datasets.matlab import structures, values
 from pipelines.errors import UsageError
 from pipelines.io.classes import Classes

@@ -22,7 +22,8 @@ from typing import Any
 
 from pipelines.datasets import source
 from pipelines.datasets.blob import of_file
-from pipelines.datasets.dataset import Dataset, Item, Options
+from pipelines.datasets.dataset import Dataset, Options
+from pipelines.datasets.item import Item
 from pipelines.datasets.masks import IGNORE, Mask, PngMask, RunLengthMask, table
 from pipelines.errors import UsageError
 from pipelines.io.classes import Classes

@@ -3,25 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from pipelines.datasets.blob import Blob
-from pipelines.datasets.masks import Mask
+from pipelines.datasets.item import Item
 from pipelines.io.classes import Classes
-
-
-@dataclass(frozen=True)
-class Item:
-    """One sample: what its shard will hold of it."""
-
-    key: str
-    """Unique in the dataset; without dots, which end a key in WebDataset."""
-    image: Blob
-    """The encoded image, kept as it is."""
-    fields: dict[str, Any]
-    """The sample's JSON."""
-    mask: Mask | None = None
-    """The class of every pixel, in a set for segmentation."""
 
 
 @dataclass(frozen=True)

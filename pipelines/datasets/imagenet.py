@@ -22,8 +22,9 @@ from pathlib import Path
 
 from pipelines.datasets import source
 from pipelines.datasets.blob import Blob, of_tar
-from pipelines.datasets.dataset import Dataset, Item, Options
+from pipelines.datasets.dataset import Dataset, Options
 from pipelines.datasets.devkit import devkit_labels
+from pipelines.datasets.item import Item
 from pipelines.errors import UsageError
 from pipelines.io.classes import read_classes
 from pipelines.io.shards import IMAGE_TYPES, split

@@ -10,19 +10,16 @@ in dataset.json, which is written first, refuses another source.
 """
 
 import hashlib
-import io
 import json
 from dataclasses import dataclass, field
 from typing import Any
 
 import fsspec
-from PIL import Image, UnidentifiedImageError
 
-from pipelines.datasets.dataset import Dataset, Item, Options
-from pipelines.datasets.masks import png_bytes
+from pipelines.datasets.dataset import Dataset, Options
+from pipelines.datasets.item import Item, write_shard
 from pipelines.datasets.registry import read_dataset
 from pipelines.errors import UsageError
-from pipelines.io import shards
 from pipelines.io.classes import write_classes
 from pipelines.io.files import write_json
 from pipelines.io.urls import fingerprints
@@ -62,7 +59,7 @@ def prepare(plan: PreparePlan) -> dict[str, Any]:
     there = _claim(out, record, urls)
     missing = [(url, part) for url, part in zip(urls, parts, strict=True) if url not in there]
     print(f"{len(items)} images in {len(urls)} shards, {len(missing)} to write", flush=True)
-    parallel(_write_shard, missing, in_process=plan.in_process)
+    parallel(write_shard, missing, in_process=plan.in_process)
     write_json(f"{out}/classes.json", write_classes(dataset.classes))
     done = record | {"complete": True}
     write_json(f"{out}/{RECORD}", done)
@@ -99,7 +96,7 @@ def _cut(items: list[Item], plan: PreparePlan) -> list[list[Item]]:
 def _record(dataset: Dataset, plan: PreparePlan, items: list[Item], count: int) -> dict[str, Any]:
     digest = hashlib.sha256(str((plan.per_shard, plan.shard_bytes)).encode())
     for item in items:
-        digest.update(repr(_identity(item)).encode())
+        digest.update(repr(item.identity).encode())
     return {
         "dataset": dataset.name,
         "split": dataset.split,
@@ -117,12 +114,6 @@ def _record(dataset: Dataset, plan: PreparePlan, items: list[Item], count: int) 
         "shards": count,
         "complete": False,
     }
-
-
-def _identity(item: Item) -> tuple[Any, ...]:
-    """What the bytes of a sample follow from, wherever the source lies."""
-    mask = item.mask.identity if item.mask is not None else None
-    return item.key, item.image.identity, item.fields, mask
 
 
 def _claim(out: str, record: dict[str, Any], urls: list[str]) -> set[str]:
@@ -147,31 +138,3 @@ def _same(out: str, there: dict[str, Any], record: dict[str, Any]) -> None:
                 f"{out} was prepared from {there.get('source')} ({name}: {what}, now "
                 f"{record[name]}); give another --out, or delete it"
             )
-
-
-def _write_shard(_: None, job: tuple[str, list[Item]]) -> None:
-    url, items = job
-    shards.write(url, (member for item in items for member in _members(item)))
-
-
-def _members(item: Item) -> list[tuple[str, bytes]]:
-    image = item.image.read()
-    text = json.dumps(item.fields, ensure_ascii=False).encode()
-    found = [(f"{item.key}.{item.image.extension}", image), (f"{item.key}.json", text)]
-    if item.mask is not None:
-        pixels = item.mask.pixels()  # [H,W]
-        if (size := _size(item, image)) != pixels.shape[::-1]:
-            raise UsageError(
-                f"{item.image.place} is {size[0]} x {size[1]} pixels, but its mask is "
-                f"{pixels.shape[1]} x {pixels.shape[0]}"
-            )
-        found.append((f"{item.key}.mask.png", png_bytes(pixels)))
-    return found
-
-
-def _size(item: Item, image: bytes) -> tuple[int, int]:
-    try:
-        with Image.open(io.BytesIO(image)) as opened:
-            return opened.size
-    except (UnidentifiedImageError, OSError) as error:
-        raise UsageError(f"{item.image.place} is no image that can be opened: {error}") from error
