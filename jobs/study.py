@@ -34,10 +34,12 @@ def run_study(study: Study, note: str) -> None:
         print(f"\n{line}", flush=True)
         command()
         write_json(note, {"title": study.recipe.title, "done": study.lines[: i + 1]})
+    print()
     for entry in study.recipe.expect:
-        print(f"\n{entry.get('what', '')}: the paper has {entry.get('paper', 'no number')}", end="")
-        print(f"; see {entry['see']}" if "see" in entry else "", end="")
-    print(f"\n\nTo run a step again that is done, delete {note}.")
+        notes = [f"the paper has {entry['paper']}"] if "paper" in entry else []
+        notes += [f"ours: {entry['see']}"] if "see" in entry else []
+        print(f"{entry.get('what', '')}: {'; '.join(notes)}")
+    print(f"Steps that are done are not run again unless {note} is deleted.")
 
 
 def _done(note: str) -> list[str]:

@@ -94,7 +94,7 @@ def _cut(items: list[Item], plan: PreparePlan) -> list[list[Item]]:
 
 
 def _record(dataset: Dataset, plan: PreparePlan, items: list[Item], count: int) -> dict[str, Any]:
-    digest = hashlib.sha256(str((plan.per_shard, plan.shard_bytes)).encode())
+    digest = hashlib.sha256()
     for item in items:
         digest.update(repr(item.identity).encode())
     return {
@@ -112,6 +112,8 @@ def _record(dataset: Dataset, plan: PreparePlan, items: list[Item], count: int) 
         "fields": sorted({name for item in items for name in item.fields}),
         "classes": len(dataset.classes),
         "shards": count,
+        "per_shard": plan.per_shard,
+        "shard_bytes": plan.shard_bytes,
         "complete": False,
     }
 
@@ -131,10 +133,14 @@ def _claim(out: str, record: dict[str, Any], urls: list[str]) -> set[str]:
 
 
 def _same(out: str, there: dict[str, Any], record: dict[str, Any]) -> None:
-    for name in ("dataset", "split", "images", "source_sha256"):
+    for name in ("dataset", "split", "images", "per_shard", "shard_bytes"):
         if there.get(name) != record[name]:
-            what = "a source that has changed since" if name == "source_sha256" else there.get(name)
             raise UsageError(
-                f"{out} was prepared from {there.get('source')} ({name}: {what}, now "
-                f"{record[name]}); give another --out, or delete it"
+                f"{out} was prepared with {name} {there.get(name)}, not {record[name]}; give "
+                "another --out, or delete it"
             )
+    if there.get("source_sha256") != record["source_sha256"]:
+        raise UsageError(
+            f"{out} was prepared from {there.get('source')}, and that is not what {record['source']} "
+            "holds now; give another --out, or delete it"
+        )

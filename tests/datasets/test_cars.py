@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jobs.cli import main
 from pipelines.datasets.car_names import parts
 from pipelines.datasets.dataset import Options
 from pipelines.datasets.prepare import PreparePlan, prepare
 from pipelines.errors import UsageError
 from pipelines.io.classes import read_classes
+from pipelines.io.store import Run
 from tests.datasets.miniatures import car_annotations, jpeg, mat, put, samples, write_csv
 
 NAMES = (
@@ -79,6 +81,22 @@ def test_fields_and_images_are_those_of_the_download(
     assert found["00002"].fields["colour"] == "black" and found["00002"].fields["suv"]
     assert found["00004"].fields["colour"] == "silver" and found["00004"].fields["minivan"]
     assert read_classes(str(tmp_path / "out/classes.json")).names == NAMES
+
+
+def test_labels_go_through_extraction(tmp_path: Path) -> None:
+    torchvision_layout(tmp_path / "source")
+    run(tmp_path)
+    runs = str(tmp_path / "run")
+    command = ["extract", "--data", f"{tmp_path}/out/*.tar", "--out", runs, "--columns", "colour"]
+    main([*command, "--labels", "yellow,convertible", "--pretrained", "none", "--in-process"])
+    rows = {row["key"]: row for row in Run(runs).images().to_pylist()}
+    assert {key: row["colour"] for key, row in rows.items()} == {
+        "00001": "yellow",
+        "00002": "black",
+        "00004": "silver",
+    }
+    counts = Run(runs).moments().labels.count1
+    assert counts.tolist() == [1, 1]
 
 
 def test_the_test_split_has_no_colours(tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ def test_a_study_goes_on_where_it_ended(tmp_path: Path, capsys: pytest.CaptureFi
     main(command)
     said = capsys.readouterr().out
     assert "[done] nhd scenes" in said and "[done] nhd extract" not in said
-    assert "the number: the paper has 3; see run" in said
+    assert "the number: the paper has 3; ours: run" in said
     assert {path: path.stat().st_mtime_ns for path in out.glob("scenes/*.tar")} == written
     main(command)
     assert "[done] nhd status" in capsys.readouterr().out
