@@ -141,6 +141,6 @@ def _same(out: str, there: dict[str, Any], record: dict[str, Any]) -> None:
             )
     if there.get("source_sha256") != record["source_sha256"]:
         raise UsageError(
-            f"{out} was prepared from {there.get('source')}, and that is not what {record['source']} "
-            "holds now; give another --out, or delete it"
+            f"{out} was prepared from {there.get('source')}, and that is not what "
+            f"{record['source']} holds now; give another --out, or delete it"
         )
