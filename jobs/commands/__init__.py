@@ -7,6 +7,7 @@ import tyro
 from jobs.commands.bench import Bench
 from jobs.commands.compare import Compare
 from jobs.commands.demo import Demo
+from jobs.commands.evidence import Evidence
 from jobs.commands.extract import Extract
 from jobs.commands.fit import Fit
 from jobs.commands.prepare import Prepare
@@ -22,6 +23,7 @@ Command = (
     | Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[Prepare, tyro.conf.subcommand("prepare")]
     | Annotated[Reproduce, tyro.conf.subcommand("reproduce")]
+    | Annotated[Evidence, tyro.conf.subcommand("evidence")]
     | Annotated[Status, tyro.conf.subcommand("status")]
     | Annotated[Scenes, tyro.conf.subcommand("scenes")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]

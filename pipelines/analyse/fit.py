@@ -1,7 +1,7 @@
 """From a run's moments to what its units mean: directions, components, sparse codes, exemplars."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,6 +36,8 @@ class FitPlan:
     atoms: int = 64
     """0 for no codes; directions are named by their nearest words all the same."""
     templates: bool = False
+    normalise: Literal["atom", "reference"] = "atom"
+    """How atoms are scaled; see `sparse_code.prepare_dictionary`."""
     fit_on: str = "all"
     in_process: bool = False
 
@@ -99,7 +101,7 @@ def dictionary_of(loaded: LoadedModel, plan: FitPlan) -> Dictionary:
     name = plan.words or ("scenes" if loaded.spec.name == "tiny" else "common:10000")
     words = word_list(name)
     embeddings = text_embeddings(loaded, words, templates=plan.templates)
-    return Dictionary(words, prepare_dictionary(embeddings))
+    return Dictionary(words, prepare_dictionary(embeddings, normalise=plan.normalise))
 
 
 class Codes(NamedTuple):
@@ -189,6 +191,7 @@ def _summary(
         "words": plan.words or "default",
         "dictionary": len(dictionary.words),
         "atoms": min(plan.atoms, len(dictionary.words)),
+        "normalise": plan.normalise,
         "fit_on": plan.fit_on,
         "exemplars": EXEMPLARS,
     }
