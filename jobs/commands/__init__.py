@@ -12,6 +12,8 @@ from jobs.commands.evidence import Evidence
 from jobs.commands.explain import Explain
 from jobs.commands.extract import Extract
 from jobs.commands.fit import Fit
+from jobs.commands.prepare import Prepare
+from jobs.commands.reproduce import Reproduce
 from jobs.commands.scenes import Scenes
 from jobs.commands.segment import Segment
 from jobs.commands.status import Status
@@ -20,6 +22,7 @@ from jobs.commands.train import Train
 Command = (
     Annotated[Demo, tyro.conf.subcommand("demo")]
     | Annotated[Scenes, tyro.conf.subcommand("scenes")]
+    | Annotated[Prepare, tyro.conf.subcommand("prepare")]
     | Annotated[Extract, tyro.conf.subcommand("extract")]
     | Annotated[Fit, tyro.conf.subcommand("fit")]
     | Annotated[Compare, tyro.conf.subcommand("compare")]
@@ -27,6 +30,7 @@ Command = (
     | Annotated[Explain, tyro.conf.subcommand("explain")]
     | Annotated[Segment, tyro.conf.subcommand("segment")]
     | Annotated[Evidence, tyro.conf.subcommand("evidence")]
+    | Annotated[Reproduce, tyro.conf.subcommand("reproduce")]
     | Annotated[Status, tyro.conf.subcommand("status")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
     | Annotated[Train, tyro.conf.subcommand("train")]
