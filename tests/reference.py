@@ -146,6 +146,28 @@ def polysemanticity(embeddings: Tensor) -> float:
     return 1 - float(torch.cosine_similarity(centres[0], centres[1], dim=0))
 
 
+def mean_ablate(contributions: Tensor, keep: Tensor, offset: Tensor) -> Tensor:
+    """Embeddings with every pair outside `keep` [H,C] at its mean: r [B,H,C,D] → [B,D]."""
+    mean = contributions.mean(0)
+    total = offset.expand(len(contributions), -1).clone()
+    for head, neuron in np.ndindex(*keep.shape):
+        kept = bool(keep[head, neuron])
+        total += contributions[:, head, neuron] if kept else mean[head, neuron]
+    return total
+
+
+def project(contribution: Tensor, vector: Tensor) -> Tensor:
+    """⟨r - r̄, pc⟩ pc of one unit: [B,D] and a unit vector [D] → [B,D]."""
+    centred = contribution - contribution.mean(0)
+    return torch.stack([torch.dot(row, vector) * vector for row in centred])
+
+
+def prefix_projection(signal: Tensor, dictionary: Tensor, atoms: int) -> Tensor:
+    """What a code of so many atoms, found on its own, rebuilds of a signal: [D]."""
+    chosen, code = omp(signal.numpy(), dictionary.numpy(), atoms)
+    return torch.from_numpy(dictionary.numpy()[chosen].T @ code)
+
+
 def spatial_map(attnpool, features: Tensor, head: int, neuron: int) -> tuple[Tensor, Tensor]:
     """a^h_i z_i[n] of one pair, place by place: [B,g,g], and the term of token 0 [B]."""
     weights, tokens = attention(attnpool, features)
