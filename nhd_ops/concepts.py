@@ -37,6 +37,17 @@ class Measures(NamedTuple):
     """[B,Q], cos(M, t): what one would use without any decomposition."""
 
 
+def alignments(directions: Directions, texts: Tensor, signs: Tensor | None = None) -> Tensor:
+    """⟨sign·u/‖u‖, t⟩ of every pair with texts [Q,D]: [Q,H,C], 0 where u is 0."""
+    return _aligned(directions, directions.project(texts), signs)
+
+
+def _aligned(directions: Directions, projection: Tensor, signs: Tensor | None) -> Tensor:
+    norms = directions.norms()
+    alignment = projection / torch.where(norms > 0, norms, 1)
+    return alignment if signs is None else alignment * signs
+
+
 def concept_pairs(
     directions: Directions, texts: Tensor, k: int = 5, signs: Tensor | None = None
 ) -> ConceptPairs:
@@ -51,9 +62,7 @@ def concept_pairs(
     if k > directions.pairs:
         raise ValueError(f"k is {k}, but there are only {directions.pairs} pairs: choose less.")
     projection = directions.project(texts)  # [Q,H,C]
-    norms = directions.norms()
-    alignment = projection / torch.where(norms > 0, norms, 1)
-    alignment = alignment if signs is None else alignment * signs
+    alignment = _aligned(directions, projection, signs)
     everyone = torch.arange(directions.pairs, device=texts.device)
     keys = extremes.largest(alignment.flatten(1).T, everyone, k)  # [Q,k]
     return pairs_for(directions, projection, extremes.unpack(keys)[1])

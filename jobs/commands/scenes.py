@@ -1,7 +1,6 @@
 """`nhd scenes`: its arguments, and what it calls."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from jobs.arguments import usage
 
@@ -22,8 +21,8 @@ class Scenes:
     """Scenes per shard."""
     size: int = 128
     """Width and height in pixels."""
-    objects: Literal[1, 2] | None = None
-    """Objects per scene; one or two by default."""
+    objects: int | None = None
+    """Objects per scene, 1 to 8; one or two by default."""
 
     def __call__(self) -> None:
         from pipelines.tiny.dataset import write_scenes

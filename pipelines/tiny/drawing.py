@@ -52,7 +52,8 @@ def _draw_item(
 
 
 def _background(name: str, size: int, rng: np.random.Generator) -> Image.Image:
-    y, x = np.mgrid[0:size, 0:size] * (128 / size)
+    """Textures are as fine in pixels at every size; only the night's sky spans the image."""
+    y, x = np.mgrid[0:size, 0:size]
     grain = rng.normal(0, 1, (size, size))
     if name == "grass":
         base = _mix(
@@ -76,7 +77,7 @@ def _background(name: str, size: int, rng: np.random.Generator) -> Image.Image:
         base = _mix((150, 78, 62), (176, 100, 80), 0.5 + 0.15 * grain)
         base[mortar] = (205, 198, 188)
     elif name == "night":
-        base = _mix((14, 16, 44), (34, 34, 78), y / 128 + 0.05 * grain)
+        base = _mix((14, 16, 44), (34, 34, 78), y / size + 0.05 * grain)
         base[rng.random((size, size)) < 0.012] = (235, 235, 215)
     else:
         base = _mix(

@@ -1,12 +1,15 @@
 """Seeded scenes with known truth: what is in each image, where, and which statements about it hold.
 
-A scene is one or two coloured shapes on a textured background. Everything about scene `index` of
-`seed` follows from these two numbers alone, so any split into shards gives the same images.
+A scene is one or two coloured shapes, or as many as are asked for, on a textured background.
+Everything about scene `index` of `seed` follows from these two numbers alone, so any split into
+shards gives the same images.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+
+from pipelines.errors import UsageError
 
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (214, 32, 36),
@@ -30,6 +33,7 @@ PARTS = (*SHAPES, *BACKGROUNDS)
 """What a pixel can belong to: the classes of the masks."""
 THINGS = tuple(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES)
 """What a scene of one object can show: its classes, for zero-shot classification."""
+MOST_OBJECTS = 8
 SOURCES = ("web", "phone", "studio")
 YEARS = tuple(range(2019, 2025))
 
@@ -97,7 +101,14 @@ def sample_scene(
     size: int = 128,
     objects: int | None = None,
 ) -> Scene:
-    """Scene `index` of `seed`; `objects` fixes the number of objects (one or two by default)."""
+    """Scene `index` of `seed`; `objects` fixes the number of objects (one or two by default).
+
+    Four objects at size 256 are as large in pixels as a single one at size 128.
+
+    Raises UsageError for a number of objects that a scene does not hold.
+    """
+    if objects is not None and not 1 <= objects <= MOST_OBJECTS:
+        raise UsageError(f"a scene holds 1 to {MOST_OBJECTS} objects, not {objects}")
     rng = np.random.default_rng([seed, index])
     boost = boost or {}
     count = objects or int(rng.integers(1, 3))
@@ -120,8 +131,8 @@ def sample_scene(
 def _place(
     rng: np.random.Generator, shape: str, colour: str, placed: list[Item], count: int, size: int
 ) -> Item:
-    low, high = (0.20, 0.34) if count == 1 else (0.16, 0.23)
-    for _ in range(50):
+    low, high = (0.16, 0.23) if count == 2 else (0.20 / count**0.5, 0.34 / count**0.5)
+    for _ in range(50 if count <= 2 else 1000):
         radius = size * rng.uniform(low, high)
         x, y = rng.uniform(radius, size - radius, 2)
         if all(np.hypot(x - o.x, y - o.y) > 0.95 * (radius + o.radius) for o in placed):

@@ -1,18 +1,20 @@
 """The tiny world: scenes follow from their seed, statements are true, the model knows them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from pipelines.errors import UsageError
 from pipelines.io import shards
 from pipelines.io.words import word_list
 from pipelines.tiny import captions, drawing, model
 from pipelines.tiny.accuracy import held_out_accuracy
 from pipelines.tiny.dataset import write_scenes
-from pipelines.tiny.scenes import ATTRIBUTES, COLOURS, PARTS, parse_boost, sample_scene
+from pipelines.tiny.scenes import ATTRIBUTES, BACKGROUNDS, COLOURS, PARTS, parse_boost, sample_scene
 from pipelines.tiny.train import Training, masked_contrastive, train
 
 
@@ -42,6 +44,44 @@ def test_a_boost_changes_proportions_as_planted() -> None:
     yellow = np.mean([s.attributes()["yellow"] for s in scenes])
     car = np.mean([s.attributes()["car"] for s in scenes])
     assert abs(yellow - 3 / 12) < 0.025 and abs(car - 2 / 13) < 0.025
+
+
+@pytest.mark.parametrize("objects", [3, 4, 8])
+def test_many_objects_lie_apart_and_inside(objects: int) -> None:
+    for index in range(60):
+        items = sample_scene(8, index, size=256, objects=objects).items
+        assert len(items) == objects
+        for i, one in enumerate(items):
+            assert one.radius <= min(one.x, one.y) and max(one.x, one.y) <= 256 - one.radius
+            for other in items[:i]:
+                apart = np.hypot(one.x - other.x, one.y - other.y)
+                assert apart > 0.95 * (one.radius + other.radius)
+
+
+def test_four_objects_on_twice_the_size_are_as_large_as_one() -> None:
+    four = [sample_scene(9, i, size=256, objects=4).items[0].radius for i in range(400)]
+    one = [sample_scene(9, i, size=128, objects=1).items[0].radius for i in range(400)]
+    assert np.allclose(np.quantile(four, [0, 0.5, 1]), np.quantile(one, [0, 0.5, 1]), rtol=0.05)
+
+
+def test_textures_keep_their_scale_on_larger_scenes() -> None:
+    for background in BACKGROUNDS:
+        small, large = (_roughness(background, size) for size in (128, 256))
+        assert abs(large / small - 1) < 0.15, background
+
+
+def _roughness(background: str, size: int) -> float:
+    """How much neighbouring pixels of an empty scene differ."""
+    scene = sample_scene(1, 0, size=size)
+    image, _ = drawing.render(replace(scene, background=background, items=()))
+    grey = np.asarray(image.convert("L"), dtype=float)
+    return float(np.abs(np.diff(grey, axis=0)).mean() + np.abs(np.diff(grey, axis=1)).mean())
+
+
+@pytest.mark.parametrize("objects", [0, 9])
+def test_a_wrong_number_of_objects_is_refused(objects: int) -> None:
+    with pytest.raises(UsageError, match=f"1 to 8 objects, not {objects}"):
+        sample_scene(0, 0, objects=objects)
 
 
 @pytest.mark.parametrize("text", ["gold=2", "yellow", "yellow=-1", "yellow=nan", "yellow=inf"])
