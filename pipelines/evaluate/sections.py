@@ -143,8 +143,9 @@ def monosemantic(found: Evaluation, png: bytes) -> Section:
             "median of pairs": t["median_pairs"],
             "median of neurons": t["median_neurons"],
             "pairs better": t["better"],
-            "per neuron, quartiles": [
-                " / ".join(percent(part, 0) for part in quartiles) for quartiles in t["per_neuron"]
+            "per neuron, quartiles (%)": [
+                " / ".join(f"{100 * part:.0f}" for part in quartiles)
+                for quartiles in t["per_neuron"]
             ],
             "number of pairs": t["pairs_counted"],
             "number of neurons": t["neurons_counted"],
