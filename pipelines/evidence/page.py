@@ -125,7 +125,8 @@ def _about(evaluation: Any, segmentation: Any) -> str:
     counts = segmentation["images"]
     return (
         f"{evaluation['model']} (weights {evaluation['weights_sha256'][:12]}), {images:,} images "
-        f"in {classes} classes for the first claims, and {counts['measured']:,} scenes with masks in "
+        f"in {classes} classes for the first claims, and "
+        f"{counts['measured']:,} scenes with masks in "
         f"{len(segmentation['classes'])} classes for segmentation."
     )
 
