@@ -1,9 +1,9 @@
 """`nhd segment`: its arguments, and what it calls."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from jobs.arguments import Flag, names
+from jobs.arguments import Flag, names, usage
 from pipelines.io.urls import redact
 
 
@@ -26,14 +26,20 @@ class Segment:
     methods: str = "product,neurons,heads,maskclip,self_self"
     """Which maps to compare."""
     top_pairs: str = "paper"
-    """Pairs per class for product and neurons, each in turn: `64,256,paper`; the paper's share is
-    13.6 %."""
+    """Pairs per class for product, neurons and heads, each in turn: `64,256,paper`; the paper's
+    share is 13.6 %."""
     sink_repair: Literal["on", "off", "both"] = "on"
     """Whether the bottom-right token is replaced by its neighbours' mean."""
+    unit_tokens: Literal["on", "off", "both"] = "off"
+    """Whether product and neurons scale the neuron maps to unit length token by token."""
     short_side: int = 0
     """Resize the shorter side to this many pixels; 0 leaves images as they are."""
     stride: float = 0.5
-    """From one window to the next, as a part of the window."""
+    """From one window to the next, as a part of the window; finer is slower, and often better."""
+    taper: Flag = False
+    """Let windows weigh less towards their edges where they overlap."""
+    scales: str = "1"
+    """Look at each image at several sizes, as multiples: `1,1.5`; logits are averaged."""
     bare_texts: Flag = False
     """Embed class names bare, not averaged over open_clip's 80 templates."""
     model: str = "tiny"
@@ -59,7 +65,6 @@ class Segment:
         from pipelines.errors import UsageError
         from pipelines.model_spec import ModelSpec
         from pipelines.segment.job import segment as run
-        from pipelines.segment.options import View
         from pipelines.segment.plan import SegmentPlan, settings_of
         from pipelines.segment.report import summary
 
@@ -72,9 +77,11 @@ class Segment:
             data=self.data,
             out=self.out,
             classes=classes,
-            settings=settings_of(names(self.methods), names(self.top_pairs), self.sink_repair),
+            settings=settings_of(
+                names(self.methods), names(self.top_pairs), self.sink_repair, self.unit_tokens
+            ),
             masks=self.masks,
-            view=View(self.short_side, self.stride, templates=not self.bare_texts),
+            view=self._view(),
             model=ModelSpec(self.model, self.pretrained, self.checkpoint),
             ignore=self.ignore,
             maps=self.maps,
@@ -88,3 +95,16 @@ class Segment:
         for line in summary(found):
             print(line)
         print(f"{redact(self.out.rstrip('/'))}/index.html")
+
+    def _view(self) -> Any:
+        from pipelines.segment.options import View
+
+        scales = usage(_scales, self.scales)
+        return View(self.short_side, self.stride, self.taper, scales, not self.bare_texts)
+
+
+def _scales(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(map(float, names(text)))
+    except ValueError:
+        raise ValueError(f"--scales '{text}' are no numbers: give 1,1.5") from None

@@ -22,15 +22,19 @@ def sweep(table: pd.DataFrame) -> Figure:
     """mIoU by k with its interval; methods without k are horizontal lines."""
     canvas = Canvas(figsize=(9, 4.2), dpi=DPI, layout="constrained")
     axes: Axes = canvas.subplots()
-    for (method, repair), rows in table.groupby(["method", "sink_repair"], sort=False):
+    kinds = ["method", "sink_repair", "unit_tokens"]
+    for (method, repair, unit), rows in table.groupby(kinds, sort=False):
         name = NAMES[str(method)] + ("" if repair else ", sink not repaired")
+        name += ", unit tokens" if unit else ""
         colour = METHODS[str(method)]
         style: dict[str, Any] = {"color": colour, "linestyle": "-" if repair else ":"}
+        style["marker"] = "s" if unit else "o"
         if (rows["k"] == 0).all():
+            style["marker"] = ""
             axes.axhline(rows["miou"].iloc[0], label=name, linewidth=1.2, **style)
             continue
         line = rows.sort_values("k")
-        axes.plot(line["k"], line["miou"], marker="o", markersize=4, label=name, **style)
+        axes.plot(line["k"], line["miou"], markersize=4, label=name, **style)
         axes.fill_between(line["k"], line["low"], line["high"], alpha=0.12, color=colour)
     ks = sorted(set(table["k"]) - {0})
     axes.set_xscale("log")

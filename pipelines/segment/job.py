@@ -1,5 +1,6 @@
 """The segmentation job: images in, maps and their agreement with masks out; resumable by unit."""
 
+import json
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
@@ -85,18 +86,22 @@ def _segment(
 
 
 def _identity(plan: SegmentPlan, classes: Classes) -> dict[str, Any]:
-    """What must not change between two runs in one folder."""
-    return {
+    """What must not change between two runs in one folder, as JSON has it."""
+    view = asdict(plan.view)
+    del view["windows_at_once"]  # changes no map
+    wanted = {
         "model": plan.model.name,
         "pretrained": plan.model.pretrained,
         "checkpoint": plan.model.checkpoint,
         **write_classes(classes),
         "settings": [asdict(setting) for setting in plan.settings],
-        "view": asdict(plan.view),
+        "view": view,
         "ignore": plan.ignore,
         "maps": plan.maps,
         "overlays": plan.overlays,
     }
+    as_json: dict[str, Any] = json.loads(json.dumps(wanted))
+    return as_json
 
 
 def _same_configuration(target: Run, wanted: dict[str, Any]) -> None:

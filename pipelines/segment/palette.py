@@ -5,12 +5,14 @@ import io
 from functools import cache
 
 import numpy as np
-from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 
-NAMED = "tab20"
-UNKNOWN = (0, 0, 0)
+# matplotlib's tab20, the strong ones first; workers do without matplotlib
+FEW = (
+    "1f77b4ff7f0e2ca02cd627289467bd8c564be377c27f7f7fbcbd2217becf"
+    "aec7e8ffbb7898df8aff9896c5b0d5c49c94f7b6d2c7c7c7dbdb8d9edae5"
+)
 GOLDEN = 0.618033988749895  # of a turn: hues of neighbours in number lie far apart
 
 
@@ -18,12 +20,9 @@ GOLDEN = 0.618033988749895  # of a turn: hues of neighbours in number lie far ap
 def colours(classes: int) -> NDArray[np.uint8]:
     """[P,3]; distinct, the same for the same number of classes."""
     if classes <= 20:
-        map_ = colormaps[NAMED]
-        order = [*range(0, 20, 2), *range(1, 20, 2)]  # the strong ones first
-        rows = [map_(i)[:3] for i in order[:classes]]
-    else:
-        levels = ((0.85, 0.95), (0.55, 0.75), (0.95, 0.6), (0.35, 0.95))
-        rows = [colorsys.hsv_to_rgb(i * GOLDEN % 1, *levels[i % 4]) for i in range(classes)]
+        return np.frombuffer(bytes.fromhex(FEW), np.uint8).reshape(20, 3)[:classes]
+    levels = ((0.85, 0.95), (0.55, 0.75), (0.95, 0.6), (0.35, 0.95))
+    rows = [colorsys.hsv_to_rgb(i * GOLDEN % 1, *levels[i % 4]) for i in range(classes)]
     return np.round(255 * np.array(rows)).astype(np.uint8)
 
 

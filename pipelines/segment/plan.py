@@ -9,7 +9,8 @@ from pipelines.run.lease import LEASE
 from pipelines.segment.masks import IGNORE
 from pipelines.segment.options import CHOOSES, Setting, View
 
-Repair = Literal["on", "off", "both"]
+Switch = Literal["on", "off", "both"]
+UNIT = ("product", "neurons")  # the methods that unit tokens count for
 
 
 @dataclass(frozen=True)
@@ -33,17 +34,21 @@ class SegmentPlan:
 
 
 def settings_of(
-    methods: tuple[str, ...], top_pairs: tuple[str, ...], repair: Repair
+    methods: tuple[str, ...],
+    top_pairs: tuple[str, ...],
+    repair: Switch = "on",
+    unit_tokens: Switch = "off",
 ) -> tuple[Setting, ...]:
-    """Every method at every k (once where k counts for nothing), with or without sink repair.
+    """Every method at every k, once where k counts for nothing, and so for both switches.
 
     Raises UsageError for unknown methods and numbers that are none; `paper` is 13.6 % of all.
     """
-    repairs = {"on": (True,), "off": (False,), "both": (True, False)}[repair]
+    states = {"on": (True,), "off": (False,), "both": (True, False)}
     wanted = [_pairs(text) for text in top_pairs]
     found = [
-        Setting(method, k, repaired)  # type: ignore[arg-type] # it checks its method itself
-        for repaired in repairs
+        Setting(method, k, repaired, unit and method in UNIT)  # type: ignore[arg-type] # it checks
+        for repaired in states[repair]
+        for unit in states[unit_tokens]
         for method in methods
         for k in (wanted if method in CHOOSES else [0])
     ]

@@ -23,7 +23,7 @@ PAPER = {"product": 0.262, "heads": 0.247, "maskclip": 0.228, "self_self": 0.222
 
 
 def settings_table(settings: Sequence[Setting], top_pairs: list[int], totals: Totals) -> Any:
-    """setting, method, k (0: none), sink_repair, name, and its scores with mIoU's interval."""
+    """A row per setting: number, what it is (k 0: none), name, scores with mIoU's interval."""
     found = scores(totals.confusion)
     both = len({setting.sink_repair for setting in settings}) > 1
     rows = []
@@ -35,6 +35,7 @@ def settings_table(settings: Sequence[Setting], top_pairs: list[int], totals: To
                 "method": setting.method,
                 "k": k,
                 "sink_repair": setting.sink_repair,
+                "unit_tokens": setting.unit_tokens,
                 "name": _name(setting, k, both),
                 "miou": float(found.mean_iou[i]),
                 "low": low,
@@ -49,6 +50,7 @@ def settings_table(settings: Sequence[Setting], top_pairs: list[int], totals: To
 def _name(setting: Setting, k: int, both: bool) -> str:
     parts = [NAMES[setting.method]]
     parts += [f"k = {k:,}"] if k else []
+    parts += ["unit tokens"] if setting.unit_tokens else []
     parts += [] if setting.sink_repair or not both else ["sink not repaired"]
     return ", ".join(parts)
 
@@ -69,7 +71,9 @@ def classes_table(table: pd.DataFrame, classes: Classes, totals: Totals) -> pd.D
     """A row per setting and class: iou, accuracy, and pixels of truth and prediction."""
     found = scores(totals.confusion)
     many = len(classes)
-    rows = table.loc[table.index.repeat(many), ["setting", "method", "k", "sink_repair"]]
+    rows = table.loc[
+        table.index.repeat(many), ["setting", "method", "k", "sink_repair", "unit_tokens"]
+    ]
     rows = rows.reset_index(drop=True)
     rows["class_id"] = np.tile(np.arange(many), len(table))
     rows["class"] = list(classes.names) * len(table)

@@ -67,6 +67,8 @@ def test_a_broken_shard_exits_with_3_until_it_is_mended(data: Path, tmp_path: Pa
         (("--model", "RN50", "--pretrained", "none"), "give --classes"),
         (("--overlays", "-1"), "--overlays must not be negative"),
         (("--stride", "0"), "stride"),
+        (("--scales", "1,big"), "--scales '1,big' are no numbers"),
+        (("--scales", "-1"), "scales must be"),
     ],
 )
 def test_wrong_usage_exits_with_2(

@@ -187,11 +187,17 @@ def test_a_key_never_leads_out_of_its_folder(key: str, tmp_path: Path) -> None:
 
 
 def test_settings_are_every_method_at_every_k_once() -> None:
-    found = settings_of(("product", "heads"), ("64", "paper"), "both")
-    wanted = [("product", 64), ("product", 0), ("heads", 0)]
+    found = settings_of(("product", "maskclip"), ("64", "paper"), "both")
+    wanted = [("product", 64), ("product", 0), ("maskclip", 0)]
     assert [(s.method, s.top_pairs) for s in found] == wanted * 2
     assert [s.sink_repair for s in found] == [True] * 3 + [False] * 3
-    assert settings_of(("heads",), (), "on") == (Setting("heads"),)
+    units = settings_of(("product", "maskclip"), ("64",), unit_tokens="both")
+    assert [(s.method, s.unit_tokens) for s in units] == [
+        ("product", True),
+        ("maskclip", False),
+        ("product", False),
+    ]
+    assert settings_of(("maskclip",), (), "on") == (Setting("maskclip"),)
     for methods, pairs in ((("nope",), ("1",)), (("product",), ("0",)), (("product",), ("-3",))):
         with pytest.raises(UsageError):
             settings_of(methods, pairs, "on")
