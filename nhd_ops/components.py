@@ -15,7 +15,7 @@ from torch import Tensor
 from nhd_ops import extremes
 from nhd_ops.contributions import Directions
 from nhd_ops.moments import TOP, Moments
-from nhd_ops.unit_moments import UnitMoments
+from nhd_ops.unit_moments import UnitMoments, gram_norms
 
 PAIRS_AT_ONCE = 8192
 
@@ -30,22 +30,23 @@ class Components(NamedTuple):
 
 
 class TopImages(NamedTuple):
-    """For every pair the images of largest centred norm, largest first; n = min(k, count)."""
+    """For every pair the images of largest norm, largest first; n = min(k, count)."""
 
     ids: Tensor
     """[H·C,n] int64."""
     deviations: Tensor
-    """[H·C,n] fp64, s - mean."""
+    """[H·C,n] fp64, s - mean; s itself where norms are not centred."""
 
 
-def top_images(moments: Moments, k: int = TOP) -> TopImages:
+def top_images(moments: Moments, k: int = TOP, centred: bool = True) -> TopImages:
     """The images of largest |s - mean| of every pair, exactly: they are among its extremes.
 
     Args:
         k: at most 50.
+        centred: or those of largest |s|, which are among the extremes as well.
     """
     k = min(k, moments.count)
-    mean = moments.pairs.mean.flatten()
+    mean = moments.pairs.mean.flatten() * centred
     blocks = [slice(i, i + PAIRS_AT_ONCE) for i in range(0, len(mean), PAIRS_AT_ONCE)]
     found = [_top_images(moments.largest[b], moments.smallest[b], mean[b], k) for b in blocks]
     return TopImages(*(torch.cat(columns) for columns in zip(*found, strict=True)))
@@ -80,6 +81,39 @@ def importance(moments: Moments, norms: Tensor, top: TopImages | None = None) ->
     `top` is `top_images(moments)`, where it is known.
     """
     return (top or top_images(moments)).deviations.abs().mean(1).view(norms.shape) * norms
+
+
+def unit_top_images(
+    moments: UnitMoments, gram: Tensor, k: int, centred: bool = False
+) -> tuple[Tensor, Tensor]:
+    """The images of largest norm of neurons or heads, and these norms; n = min(k, 50, count).
+
+    One pass keeps the 50 of largest *uncentred* norm, so these are exact.
+
+    Args:
+        gram: [U,W,W].
+        centred: order those 50 by ‖r - r̄‖ instead. An image of large deviation and small norm
+            is not among them, so these are a lower bound, not exact.
+    Returns:
+        ids [U,n] int64, norms [U,n] fp64; largest first.
+    """
+    ids = extremes.unpack(moments.keys)[1][:, : moments.count]
+    vectors = moments.vectors[:, : moments.count].double()
+    if centred:
+        vectors = vectors - moments.mean[:, None]
+    norms = gram_norms(vectors, gram.double())
+    if not centred:  # as stored: norms computed again may tie otherwise
+        return ids[:, :k], norms[:, :k]
+    order = norms.argsort(dim=1, descending=True, stable=True)[:, :k]
+    return ids.gather(1, order), norms.gather(1, order)
+
+
+def unit_importance(moments: UnitMoments, gram: Tensor) -> Tensor:
+    """Mean centred norm of the stored 50 images of largest uncentred norm: [U] fp64.
+
+    Pairs take the 50 of largest centred norm, which one pass cannot know for neurons and heads.
+    """
+    return unit_top_images(moments, gram, TOP, centred=True)[1].mean(1)
 
 
 def fitted_moments(

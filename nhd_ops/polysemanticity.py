@@ -50,6 +50,19 @@ def polysemanticity(embeddings: Tensor) -> Tensor:
     return _polysemanticity(_cosines(embeddings)).to(embeddings.dtype)
 
 
+def share_below(pairs: Tensor, neurons: Tensor, counted: Tensor) -> Tensor:
+    """Of each neuron's pairs that count, the share of lower value than the neuron's own.
+
+    Args:
+        pairs: [H,C], a measure of every pair.
+        neurons: [C], the same of every neuron.
+        counted: [H,C] bool.
+    Returns:
+        [C] fp64; NaN where no pair of the neuron counts.
+    """
+    return ((pairs < neurons) & counted).sum(0).double() / counted.sum(0)
+
+
 def _cosines(embeddings: Tensor) -> Tensor:
     return (embeddings @ embeddings.mT).double()  # [...,n,n]
 

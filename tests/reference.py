@@ -144,3 +144,53 @@ def polysemanticity(embeddings: Tensor) -> float:
         empty = [not bool((nearest == k).any()) for k in range(2)]
         centres = torch.stack([centres[k] if empty[k] else means[k] for k in range(2)])
     return 1 - float(torch.cosine_similarity(centres[0], centres[1], dim=0))
+
+
+def mean_ablate(contributions: Tensor, keep: Tensor, offset: Tensor) -> Tensor:
+    """Embeddings with every pair outside `keep` [H,C] at its mean: r [B,H,C,D] → [B,D]."""
+    mean = contributions.mean(0)
+    total = offset.expand(len(contributions), -1).clone()
+    for head, neuron in np.ndindex(*keep.shape):
+        kept = bool(keep[head, neuron])
+        total += contributions[:, head, neuron] if kept else mean[head, neuron]
+    return total
+
+
+def project(contribution: Tensor, vector: Tensor) -> Tensor:
+    """⟨r - r̄, pc⟩ pc of one unit: [B,D] and a unit vector [D] → [B,D]."""
+    centred = contribution - contribution.mean(0)
+    return torch.stack([torch.dot(row, vector) * vector for row in centred])
+
+
+def prefix_projection(signal: Tensor, dictionary: Tensor, atoms: int) -> Tensor:
+    """What a code of so many atoms, found on its own, rebuilds of a signal: [D]."""
+    chosen, code = omp(signal.numpy(), dictionary.numpy(), atoms)
+    return torch.from_numpy(dictionary.numpy()[chosen].T @ code)
+
+
+def spatial_map(attnpool, features: Tensor, head: int, neuron: int) -> tuple[Tensor, Tensor]:
+    """a^h_i z_i[n] of one pair, place by place: [B,g,g], and the term of token 0 [B]."""
+    weights, tokens = attention(attnpool, features)
+    images, grid = len(features), features.shape[-1]
+    places = torch.zeros(images, grid, grid, dtype=features.dtype)
+    for row in range(grid):
+        for column in range(grid):
+            token = 1 + row * grid + column
+            places[:, row, column] = weights[:, head, 0, token] * tokens[:, token, neuron]
+    return places.detach(), (weights[:, head, 0, 0] * tokens[:, 0, neuron]).detach()
+
+
+def neuron_map(attnpool, features: Tensor, neuron: int) -> Tensor:
+    """Each token's vector of the neuron, all heads summed, along the image's own sum: [B,T]."""
+    weights, tokens = attention(attnpool, features)
+    u = direction_vectors(attnpool)[:, neuron]  # [H,D]
+    vectors = torch.einsum("bht,bt,hd->btd", weights[:, :, 0], tokens[..., neuron], u)
+    whole = vectors.sum(1)  # [B,D]
+    return torch.einsum("btd,bd->bt", vectors, whole / whole.norm(dim=1, keepdim=True)).detach()
+
+
+def head_shares(contributions: Tensor) -> Tensor:
+    """⟨r_h - r̄_h, c - c̄⟩ over the images, relative to ‖c - c̄‖²: r [B,H,D] → [H]."""
+    centred = contributions - contributions.mean(0)
+    whole = centred.sum(1)  # [B,D]
+    return torch.einsum("bhd,bd->h", centred, whole) / whole.square().sum()

@@ -7,19 +7,31 @@ import tyro
 from jobs.commands.bench import Bench
 from jobs.commands.compare import Compare
 from jobs.commands.demo import Demo
+from jobs.commands.evaluate import Evaluate
+from jobs.commands.evidence import Evidence
+from jobs.commands.explain import Explain
 from jobs.commands.extract import Extract
 from jobs.commands.fit import Fit
+from jobs.commands.prepare import Prepare
+from jobs.commands.reproduce import Reproduce
 from jobs.commands.scenes import Scenes
+from jobs.commands.segment import Segment
 from jobs.commands.status import Status
 from jobs.commands.train import Train
 
 Command = (
     Annotated[Demo, tyro.conf.subcommand("demo")]
+    | Annotated[Scenes, tyro.conf.subcommand("scenes")]
+    | Annotated[Prepare, tyro.conf.subcommand("prepare")]
     | Annotated[Extract, tyro.conf.subcommand("extract")]
     | Annotated[Fit, tyro.conf.subcommand("fit")]
     | Annotated[Compare, tyro.conf.subcommand("compare")]
+    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Explain, tyro.conf.subcommand("explain")]
+    | Annotated[Segment, tyro.conf.subcommand("segment")]
+    | Annotated[Evidence, tyro.conf.subcommand("evidence")]
+    | Annotated[Reproduce, tyro.conf.subcommand("reproduce")]
     | Annotated[Status, tyro.conf.subcommand("status")]
-    | Annotated[Scenes, tyro.conf.subcommand("scenes")]
     | Annotated[Bench, tyro.conf.subcommand("bench")]
     | Annotated[Train, tyro.conf.subcommand("train")]
 )

@@ -19,6 +19,8 @@ class Fit:
     """Words per code; 0 for no codes, which on a large model take most of the time."""
     templates: Flag = False
     """Embed words in open_clip's 80 templates rather than bare."""
+    normalise: Literal["atom", "reference"] = "atom"
+    """`reference` scales the dictionary as the paper's published code does: by coordinates."""
     fit_on: Literal["all", "top50"] = "all"
     """Which images the components of neurons and heads are fitted on."""
     in_process: Flag = False
@@ -33,6 +35,7 @@ class Fit:
             words=self.words,
             atoms=self.atoms,
             templates=self.templates,
+            normalise=self.normalise,
             fit_on=self.fit_on,
             in_process=self.in_process,
         )

@@ -1,7 +1,7 @@
 """From a run's moments to what its units mean: directions, components, sparse codes, exemplars."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,13 +12,15 @@ from nhd_ops.geometry import Geometry, geometry_of
 from nhd_ops.moments import Moments
 from nhd_ops.sparse_code import omp, prepare_dictionary
 from pipelines.analyse import fit_tables as tables
+from pipelines.analyse.alike import alike_table, alike_units
 from pipelines.analyse.exemplars import exemplar_images
 from pipelines.analyse.fit_tables import EXEMPLARS, Dictionary, names
+from pipelines.analyse.same_model import model_of
 from pipelines.errors import UsageError
 from pipelines.io.files import write_json, write_parquet
 from pipelines.io.store import Run
 from pipelines.io.words import word_list
-from pipelines.models import LoadedModel, load_model, text_embeddings
+from pipelines.models import LoadedModel, text_embeddings
 from pipelines.run import estimate
 from pipelines.run.cluster import parallel
 
@@ -36,6 +38,8 @@ class FitPlan:
     atoms: int = 64
     """0 for no codes; directions are named by their nearest words all the same."""
     templates: bool = False
+    normalise: Literal["atom", "reference"] = "atom"
+    """How atoms are scaled; see `sparse_code.prepare_dictionary`."""
     fit_on: str = "all"
     in_process: bool = False
 
@@ -50,12 +54,7 @@ def fit(plan: FitPlan) -> dict[str, Any]:
     Raises UsageError if the run is empty or the model's weights are not those of the run.
     """
     run = Run(plan.run)
-    info = run.info
-    loaded = load_model(info["model"], info["pretrained"], info["checkpoint"])
-    if loaded.weights_sha256 != info["weights_sha256"]:
-        raise UsageError(
-            f"the weights of {info['model']} are no longer those that {plan.run} was made with"
-        )
+    loaded = model_of(run)
     moments = run.moments()
     directions = attention_pool.directions_of(attention_pool.attention_pool_of(loaded.model.visual))
     dictionary = dictionary_of(loaded, plan)
@@ -81,6 +80,7 @@ def fit_moments(
         "neurons": tables.unit_table("neuron", neurons, dictionary),
         "heads": tables.unit_table("head", heads, dictionary),
         "pairs": tables.pair_table(moments, geometry, signs, words, top, images, info["labels"]),
+        "polysemanticity": alike_table(alike_units(run, moments, geometry)),
     }
     if plan.atoms:
         written["codes"] = tables.code_table(codes.indices, codes.coefficients, dictionary)
@@ -96,10 +96,14 @@ def fit_moments(
 
 def dictionary_of(loaded: LoadedModel, plan: FitPlan) -> Dictionary:
     """The words of a plan, or by default the model's own, embedded by the model."""
-    name = plan.words or ("scenes" if loaded.spec.name == "tiny" else "common:10000")
-    words = word_list(name)
+    words = word_list(words_name(plan.words, loaded.spec.name))
     embeddings = text_embeddings(loaded, words, templates=plan.templates)
-    return Dictionary(words, prepare_dictionary(embeddings))
+    return Dictionary(words, prepare_dictionary(embeddings, normalise=plan.normalise))
+
+
+def words_name(asked: str | None, model: str) -> str:
+    """The word list that is asked for, or by default a model's own."""
+    return asked or ("scenes" if model == "tiny" else "common:10000")
 
 
 class Codes(NamedTuple):
@@ -189,6 +193,7 @@ def _summary(
         "words": plan.words or "default",
         "dictionary": len(dictionary.words),
         "atoms": min(plan.atoms, len(dictionary.words)),
+        "normalise": plan.normalise,
         "fit_on": plan.fit_on,
         "exemplars": EXEMPLARS,
     }

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from nhd_ops import components, polysemanticity
 from nhd_ops.contributions import Directions
@@ -47,7 +48,7 @@ def unit_table(
 def nearest_words(vectors: Tensor, atoms: Tensor) -> Tensor:
     """The WORDS_SHOWN atoms of largest cosine with each direction: [N,D], [K,D] → [N,k]."""
     blocks = torch.split(vectors, PAIRS_AT_ONCE)
-    k = min(WORDS_SHOWN, len(atoms))
+    k, atoms = min(WORDS_SHOWN, len(atoms)), normalize(atoms, dim=1)
     return torch.cat([(block @ atoms.T).topk(k, dim=1).indices for block in blocks])
 
 
@@ -56,7 +57,7 @@ def nearest_words_of_pairs(directions: Directions, signs: Tensor, atoms: Tensor)
 
     Through the factors, head by head, which takes D/E times fewer products (12 on RN50x16).
     """
-    k = min(WORDS_SHOWN, len(atoms))
+    k, atoms = min(WORDS_SHOWN, len(atoms)), normalize(atoms, dim=1)
     found = []
     for value, output, sign in zip(directions.value, directions.output, signs, strict=True):
         projected = (value.T * sign[:, None]) @ (output.T @ atoms.T)  # [C,K]

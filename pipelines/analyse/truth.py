@@ -23,7 +23,7 @@ def truth_table(sides: Sides) -> pd.DataFrame:
 
 def _of_side(sides: Sides, side: Side) -> list[dict[str, Any]]:
     labels = side.rows[sides.labels].to_numpy(np.float64)  # [n,L]
-    r = {m: _correlation(side.values(sides.concepts, m), labels) for m in MEASURES}  # each [Q,L]
+    r = {m: correlation(side.values(sides.concepts, m), labels) for m in MEASURES}  # each [Q,L]
     pairs = None if sides.by or not sides.labels else _pairs(sides, side)
     rows = []
     for j, label in enumerate(sides.labels):
@@ -63,7 +63,7 @@ def _pairs(sides: Sides, side: Side) -> list[dict[str, Any]]:
     ]
 
 
-def _correlation(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def correlation(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Pearson's r of every column with every column: [n,Q], [n,L] → [Q,L]; NaN if constant."""
     x, y = values - values.mean(0), labels - labels.mean(0)
     spread = np.sqrt(np.square(x).sum(0))[:, None] * np.sqrt(np.square(y).sum(0))

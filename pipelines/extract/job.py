@@ -2,8 +2,8 @@
 
 import importlib.metadata
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -19,10 +19,10 @@ from pipelines.io.store import SCHEMA_VERSION, Run
 from pipelines.io.urls import fingerprints, redact, without_secrets
 from pipelines.model_spec import ModelSpec
 from pipelines.run import lock
-from pipelines.run.actors import RayActors
 from pipelines.run.cluster import ray_session
-from pipelines.run.in_process import InProcess
-from pipelines.run.runner import Pool, Worker
+from pipelines.run.configuration import same_configuration
+from pipelines.run.pool import device_of, pool_of
+from pipelines.run.runner import Worker
 
 FREE = ("checkpoint", "concept_pairs")  # the weights' hash decides
 Factory = Callable[[Settings], Worker]
@@ -56,7 +56,15 @@ def _extract(
     with ExitStack() as stack:
         held = stack.enter_context(lock.held(target, _say))
         settings = replace(settings, holder=held.token)
-        pool = stack.enter_context(_pool(plan, settings, factory))
+        pool = stack.enter_context(
+            pool_of(
+                partial(factory, settings),
+                settings.device,
+                plan.workers,
+                plan.in_process,
+                plan.lease,
+            )
+        )
         description = pool.describe()
         info = _identity(settings) | description
         _same_configuration(target, info)
@@ -137,7 +145,7 @@ def _settings(plan: Plan, urls: list[str], known: dict[str, str] | None = None) 
     types = {name: known[name] for name in wanted if name in known}
     types |= rows.infer_types(new, _peek(urls)) if new else {}
     types |= dict.fromkeys(plan.labels, "bool")
-    device = _device(plan)
+    device = device_of(plan.device, plan.in_process)
     threads = plan.decode_threads or min(8, max(2, (os.cpu_count() or 2) // max(1, plan.workers)))
     return Settings(
         out=plan.out,
@@ -171,17 +179,6 @@ def _peek(urls: list[str]) -> list[dict[str, Any]]:
     raise UsageError("no shard holds a single readable sample")
 
 
-def _device(plan: Plan) -> str:
-    if plan.device != "auto":
-        return plan.device
-    if plan.in_process:
-        import torch
-
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    with ray_session() as ray:
-        return "cuda" if ray.cluster_resources().get("GPU", 0) >= 1 else "cpu"
-
-
 def _identity(settings: Settings) -> dict[str, Any]:
     """What must not change between two runs in one folder."""
     return {
@@ -204,41 +201,5 @@ def _identity(settings: Settings) -> dict[str, Any]:
 
 
 def _same_configuration(target: Run, wanted: dict[str, Any]) -> None:
-    """UsageError, with every difference, where the folder was made with other settings."""
-    if not target.exists("run.json"):
-        return
-    there = target.info
-    different = [
-        f"{name} was {_brief(there.get(name))} and is now {_brief(value)}"
-        for name, value in wanted.items()
-        if there.get(name) != value and name not in FREE
-    ]
-    if different:
-        raise UsageError(
-            f"{target.url} was made with another configuration: {'; '.join(different)}; choose "
-            "another --out"
-        )
-
-
-def _brief(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 120 else text[:117] + "..."
-
-
-@contextmanager
-def _pool(plan: Plan, settings: Settings, factory: Factory) -> Iterator[Pool]:
-    build = partial(factory, settings)
-    if plan.in_process:
-        yield InProcess(build, plan.lease)
-        return
-    with ray_session() as ray:
-        resources = ray.cluster_resources()
-        gpus = 1 if settings.device.startswith("cuda") else 0
-        cpus = int(resources.get("CPU", 1))
-        size = plan.workers or int(resources["GPU"] if gpus else max(1, cpus // 4))
-        each = 1 if gpus else max(1, cpus // size)
-        pool = RayActors(build, size, cpus=each, gpus=gpus, lease=plan.lease)
-        try:
-            yield pool
-        finally:
-            pool.close()
+    if target.exists("run.json"):
+        same_configuration(target.url, target.info, wanted, FREE)

@@ -13,6 +13,7 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
@@ -20,6 +21,7 @@ from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 from pipelines.io.rejects import Reject
 from pipelines.io.shards import Sample
 
+T = TypeVar("T")
 Transform = Callable[[Image.Image, bytes], torch.Tensor]
 """An opened image and its file → uint8 [3,S,S]; what runs use is a Preprocess."""
 
@@ -50,24 +52,36 @@ def decode(sample: Sample, transform: Transform) -> Decoded | Reject:
 
     Raises MemoryError alone, since that is the machine's fault and says nothing of the sample.
     """
-    if not sample.image:
-        return Reject(sample.key, "empty_image", "the file has 0 bytes")
+
+    def take(image: Image.Image, data: bytes) -> Decoded:
+        pixels = transform(image, data)
+        return Decoded(dataclasses.replace(sample, image=b""), pixels, image.width, image.height)
+
+    return opened(sample.key, sample.image, take)
+
+
+def opened(key: str, data: bytes, take: Callable[[Image.Image, bytes], T]) -> T | Reject:
+    """What `take` makes of an image file, or a Reject of `key` if the file is no good.
+
+    Raises MemoryError alone.
+    """
+    if not data:
+        return Reject(key, "empty_image", "the file has 0 bytes")
     _silence_pillow()
     try:
-        image = Image.open(io.BytesIO(sample.image), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
         if (needed := _pixels_needed(image)) > PIXEL_LIMIT:
-            return Reject(sample.key, "too_many_pixels", f"{needed} pixels")
-        pixels = transform(image, sample.image)
+            return Reject(key, "too_many_pixels", f"{needed} pixels")
+        return take(image, data)
     except MemoryError:
         raise
     except UnidentifiedImageError:
-        reason = "undecodable_image" if MAGIC.match(sample.image) else "unsupported_format"
-        return Reject(sample.key, reason, f"begins with {sample.image[:16]!r}")
+        reason = "undecodable_image" if MAGIC.match(data) else "unsupported_format"
+        return Reject(key, reason, f"begins with {data[:16]!r}")
     except Image.DecompressionBombError as error:
-        return Reject(sample.key, "too_many_pixels", str(error))
+        return Reject(key, "too_many_pixels", str(error))
     except Exception as error:  # Pillow's plugins raise many kinds on hostile bytes
-        return Reject(sample.key, "undecodable_image", f"{type(error).__name__}: {error}")
-    return Decoded(dataclasses.replace(sample, image=b""), pixels, image.width, image.height)
+        return Reject(key, "undecodable_image", f"{type(error).__name__}: {error}")
 
 
 def _silence_pillow() -> None:

@@ -17,14 +17,23 @@ REASONS = {
     "label_not_boolean": ("label", "a field asked for with --labels is not true, false, 0 or 1"),
     "not_finite": ("forward", "the model's output is infinite or not a number"),
 }
-"""Reason → (stage, what it means). Nothing else is ever the reason of a reject."""
+"""Reason → (stage, what it means). Nothing else is ever the reason of an extraction's reject."""
+
+MASK_REASONS = {
+    "two_masks": ("read", "the sample has several .png members and none is its mask.png"),
+    "undecodable_mask": ("decode", "the mask is no whole PNG with one number per pixel"),
+    "mask_size": ("decode", "the mask is not as large as its image"),
+}
+"""The same for masks, which only segmentation reads."""
+
+_ALL = REASONS | MASK_REASONS
 
 LONGEST = 200  # characters of a reject's detail
 
 
 @dataclass(frozen=True)
 class Reject:
-    """A sample that cannot be used: its key, one of REASONS, and what exactly was seen."""
+    """A sample that cannot be used: its key, a listed reason, and what exactly was seen."""
 
     key: str
     reason: str
@@ -32,10 +41,10 @@ class Reject:
 
     def __post_init__(self) -> None:
         """Raises KeyError for a reason that is not listed."""
-        _ = REASONS[self.reason]
+        _ = _ALL[self.reason]
         object.__setattr__(self, "detail", self.detail[:LONGEST])
 
     @property
     def stage(self) -> str:
         """read, decode, label or forward."""
-        return REASONS[self.reason][0]
+        return _ALL[self.reason][0]

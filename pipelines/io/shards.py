@@ -11,7 +11,7 @@ import json
 import os
 import re
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +34,8 @@ class Sample:
     image: bytes
     meta: str | None
     fields: dict[str, Any]
+    others: dict[str, bytes] = field(default_factory=dict)
+    """Extension → bytes of the other members that were asked for."""
 
 
 @dataclass
@@ -72,23 +74,30 @@ def shard_id(url: str) -> str:
     return f"{safe}-{hashlib.sha256(url.encode(errors='surrogateescape')).hexdigest()[:8]}"
 
 
-def samples(url: str) -> Iterator[Sample | Reject]:
+def _nothing(extension: str) -> bool:
+    return False
+
+
+def samples(url: str, others: Callable[[str], bool] = _nothing) -> Iterator[Sample | Reject]:
     """Stream the samples of one shard (tar or tar.gz), in the order of their first members.
 
-    The members of up to OPEN samples may be interleaved. Raises ShardError if the shard cannot be
-    read to its end, or a sample's members lie further apart than that.
+    The members of up to OPEN samples may be interleaved. `others` says by its extension which
+    members are wanted beside image and JSON. Raises ShardError if the shard cannot be read to its
+    end, or a sample's members lie further apart than that.
     """
     for group in _groups(url):
-        yield group.problem or _sample(group.key, group.members)
+        yield group.problem or _sample(group.key, group.members, others)
 
 
-def _sample(key: str, members: dict[str, bytes]) -> Sample | Reject:
-    image = next((members[ext] for ext in IMAGE_TYPES if ext in members), None)
-    if image is None:
+def _sample(key: str, members: dict[str, bytes], others: Callable[[str], bool]) -> Sample | Reject:
+    kind = next((ext for ext in IMAGE_TYPES if ext in members), None)
+    if kind is None:
         return Reject(key, "no_image", f"members: {', '.join(sorted(members))}")
+    image = members[kind]
+    more = {ext: data for ext, data in members.items() if ext != kind and others(ext)}
     meta = members.get("json")
     if meta is None:
-        return Sample(key, image, None, {})
+        return Sample(key, image, None, {}, more)
     try:
         text = meta.decode("utf-8-sig")
         fields = json.loads(text)
@@ -96,7 +105,7 @@ def _sample(key: str, members: dict[str, bytes]) -> Sample | Reject:
         return Reject(key, "invalid_json", str(error))
     if not isinstance(fields, dict):
         return Reject(key, "invalid_json", "the JSON is not an object")
-    return Sample(key, image, text, fields)
+    return Sample(key, image, text, fields, more)
 
 
 def _groups(url: str) -> Iterator[_Group]:

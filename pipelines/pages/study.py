@@ -73,16 +73,18 @@ def study_page(study: Study) -> str:
 def _section(section: Section) -> dict[str, Any]:
     table = pd.DataFrame() if section.table is None else section.table
     cells = [[_cell(v, name in section.percentages) for v in table[name]] for name in table]
-    header = [
-        _Cell(str(name), "", any(c.number for c in column))
-        for name, column in zip(table, cells, strict=True)
+    numeric = [any(cell.number for cell in column) for column in cells]
+    header = [_Cell(str(name), "", number) for name, number in zip(table, numeric, strict=True)]
+    rows = [
+        [cell._replace(number=number) for cell, number in zip(row, numeric, strict=True)]
+        for row in zip(*cells, strict=True)
     ]
     return {
         "title": section.title,
         "paragraphs": [part.strip() for part in section.text.split("\n\n") if part.strip()],
         "figures": [_figure(figure) for figure in section.figures],
         "header": header,
-        "rows": list(zip(*cells, strict=True)),
+        "rows": rows,
     }
 
 

@@ -142,3 +142,32 @@ def test_images_of_equal_coefficients_are_counted_once(images, active):
     assert len(set(ids[0].tolist())) == 50
     wanted = (s[:, 0, 0].double() - s[:, 0, 0].double().mean()).abs().sort(descending=True)
     torch.testing.assert_close(deviations[0].abs(), wanted.values[:50])
+
+
+@pytest.mark.parametrize("images", [3, 50, 70, 400])
+def test_the_images_of_largest_coefficient_are_found_each_once(images):
+    s, moments = world(images)
+    s = s.float().flatten(1)
+    ids, values = cc.top_images(moments, 30, centred=False)
+    wanted = s.abs().sort(0, descending=True).values[:30].T.double()
+    torch.testing.assert_close(values.abs(), wanted, rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(s.T.gather(1, ids).double(), values, rtol=1e-6, atol=1e-9)
+    assert all(len(set(row)) == len(row) for row in ids.tolist())
+
+
+@pytest.mark.parametrize("images", [4, 120])
+def test_a_units_top_images_are_those_of_its_materialised_contributions(images):
+    s, moments = world(images)
+    count = min(images, 10)
+    for n in (0, 7, 23):
+        r = torch.einsum("bh,hd->bd", s[:, :, n], VECTORS[:, n])
+        top = r.norm(dim=1).argsort(descending=True)[:50]
+        ids, norms = cc.unit_top_images(moments.neurons, GEOMETRY.neuron_gram, 10)
+        assert ids[n].tolist() == top[:count].tolist()
+        torch.testing.assert_close(norms[n], r[top[:count]].norm(dim=1))
+        centred = (r - r.mean(0))[top].norm(dim=1)
+        ids, norms = cc.unit_top_images(moments.neurons, GEOMETRY.neuron_gram, 10, centred=True)
+        torch.testing.assert_close(norms[n], centred.sort(descending=True).values[:count])
+        torch.testing.assert_close((r - r.mean(0))[ids[n]].norm(dim=1), norms[n])
+        found = cc.unit_importance(moments.neurons, GEOMETRY.neuron_gram)
+        assert float(found[n]) == pytest.approx(float(centred.mean()))

@@ -70,3 +70,16 @@ def test_all_three_at_once_are_each_of_them():
         ps.alikeness(e), (ps.inertia, ps.clarity, ps.polysemanticity), strict=True
     ):
         assert torch.equal(found, one(e))
+
+
+def test_the_share_of_pairs_below_their_neuron_is_counted_pair_by_pair():
+    generator = torch.Generator().manual_seed(0)
+    pairs, neurons = torch.rand(5, 9, generator=generator), torch.rand(9, generator=generator)
+    counted = torch.rand(5, 9, generator=generator) > 0.4
+    counted[:, 3] = False
+    found = ps.share_below(pairs, neurons, counted)
+    for n in range(9):
+        own = [float(pairs[h, n]) for h in range(5) if counted[h, n]]
+        below = [value for value in own if value < float(neurons[n])]
+        wanted = len(below) / len(own) if own else float("nan")
+        close(found[n], torch.tensor(wanted).double(), equal_nan=True)

@@ -68,6 +68,16 @@ def test_inertia_is_that_of_the_exemplars_embeddings(fitted: Run) -> None:
         assert pairs.loc[pair, "inertia"] == pytest.approx(expected, abs=1e-4)
 
 
+def test_a_neurons_pairs_are_held_against_the_neuron(fitted: Run) -> None:
+    table = fitted.table("fit/polysemanticity.parquet").to_pandas()
+    neurons = table[table["unit"] == "neuron"].set_index("neuron")
+    pairs = table[table["unit"] == "pair"].set_index("pair")
+    assert len(neurons) == 512 and len(pairs) == 4096 and pairs["pairs_below"].isna().all()
+    below = pairs["inertia"] < neurons["inertia"].reindex(pairs["neuron"]).to_numpy()
+    shares = below.groupby(pairs["neuron"]).mean()[neurons["alive"]]
+    assert shares.equals(neurons["pairs_below"][neurons["alive"]].rename("inertia"))
+
+
 def test_codes_rebuild_the_signed_direction(fitted: Run) -> None:
     loaded = load_model("tiny", pretrained="none")
     words = word_list("scenes")
@@ -110,7 +120,7 @@ def test_without_codes_all_else_is_the_same(fitted: Run, tmp_path: Path) -> None
     bare = Run(str(tmp_path / "run"))
     fit(FitPlan(bare.url, atoms=0))
     assert not bare.exists("fit", "codes.parquet")
-    for name in ("pairs", "neurons", "heads", "exemplars"):
+    for name in ("pairs", "neurons", "heads", "exemplars", "polysemanticity"):
         path = f"fit/{name}.parquet"
         assert bare.table(path).equals(fitted.table(path)), name
 

@@ -1,0 +1,1 @@
+"""Published datasets in the layouts in which they are published, and how they become shards."""

@@ -1,0 +1,1 @@
+"""What was measured, beside what the paper says: `nhd evidence`."""

@@ -1,0 +1,135 @@
+"""All claims on one page of Markdown with its pictures, written from results that others left."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.errors import UsageError
+from pipelines.evidence.claims import (
+    Claim,
+    case_claims,
+    fidelity_claims,
+    label_claims,
+    monosemantic_claims,
+    segmentation_claims,
+)
+from pipelines.io.files import atomic_write
+from pipelines.io.listing import absolute
+from pipelines.io.store import Run
+
+PICTURES = {
+    "ablation.png": "Zero-shot accuracy with a share of the units kept, the others at their mean.",
+    "text.png": "Zero-shot accuracy with every direction replaced by a few words.",
+    "polysemanticity.png": "How alike the ten images are that pairs and neurons fire on.",
+    "sub_concepts.png": "The clearest neuron that its heads split, with what each head looks at.",
+    "segmentation.png": "A scene, its truth, and every method's map.",
+}
+HEAD = ("claim", "paper", "here", "kind", "held")
+
+
+@dataclass(frozen=True)
+class EvidencePlan:
+    """Where results lie, and where the page goes (a file; pictures go to a folder beside it)."""
+
+    evaluation: str
+    cases: str
+    segmentation: str
+    out: str
+    command: str = ""
+    """What the reader can type to get this page."""
+
+
+def evidence(plan: EvidencePlan) -> list[Claim]:
+    """Write the page; UsageError where a result is not there."""
+    folders = {name: Run(absolute(getattr(plan, name))) for name in SOURCES}
+    found = {name: _read(folders[name], *SOURCES[name]) for name in SOURCES}
+    evaluation, segmentation = found["evaluation"], found["segmentation"]
+    cases = found["cases"]["cases"]
+    claims = [
+        *fidelity_claims(evaluation),
+        *monosemantic_claims(evaluation),
+        *case_claims(cases),
+        *segmentation_claims(segmentation),
+        *label_claims(evaluation),
+    ]
+    out = absolute(plan.out)
+    beside = out.rpartition(".")[0] or out
+    shown = _copy(folders, cases, {claim.figure for claim in claims}, beside)
+    text = _page(plan, claims, shown, evaluation, segmentation, beside.rpartition("/")[2])
+    atomic_write(out, text.encode())
+    return claims
+
+
+SOURCES = {
+    "evaluation": ("evaluation.json", "nhd evaluate"),
+    "cases": ("cases.json", "nhd explain --search"),
+    "segmentation": ("segmentation.json", "nhd segment"),
+}
+
+
+def _read(folder: Run, name: str, command: str) -> Any:
+    if not folder.exists(name):
+        raise UsageError(f"{folder.url} has no {name}: it is what {command} writes; run it first")
+    return json.loads(folder.read(name))
+
+
+def _copy(
+    folders: dict[str, Run], cases: list[Any], wanted: set[str], beside: str
+) -> dict[str, str]:
+    """Pictures into the folder beside the page; those that are there, with their captions."""
+    sources = {name: (folders["evaluation"], name) for name in PICTURES}
+    sources["segmentation.png"] = (folders["segmentation"], "overlays/000.png")
+    if cases:
+        sources["sub_concepts.png"] = (folders["cases"], f"neuron-{cases[0]['neuron']}.png")
+    shown = {}
+    for name, caption in PICTURES.items():
+        folder, path = sources[name]
+        if name in wanted and folder.exists(path):
+            atomic_write(f"{beside}/{name}", folder.read(path))
+            shown[name] = caption
+    return shown
+
+
+def _page(
+    plan: EvidencePlan,
+    claims: list[Claim],
+    shown: dict[str, str],
+    evaluation: Any,
+    segmentation: Any,
+    folder: str,
+) -> str:
+    rows = [
+        HEAD,
+        ("---",) * len(HEAD),
+        *((c.claim, c.paper, c.ours, c.kind, c.held) for c in claims),
+    ]
+    table = "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in rows)
+    pictures = "\n\n".join(f"![{text}]({folder}/{name})\n\n{text}" for name, text in shown.items())
+    made = f" It was made by `{plan.command}`." if plan.command else ""
+    return f"""# Evidence
+
+Written by `nhd evidence` from measured results; do not edit.{made}
+
+The paper (arXiv 2509.19943) measures CLIP RN50x16 on ImageNet, PASCAL Context-59 and Stanford Cars.
+Here: {_about(evaluation, segmentation)} So levels cannot be compared; whether a claim holds can.
+An identity is true of any model and any images, and only shows that the computation is right.
+
+{table}
+
+{pictures}
+"""
+
+
+def _about(evaluation: Any, segmentation: Any) -> str:
+    images, classes = evaluation["seen"]["images"], evaluation["classes"]
+    counts = segmentation["images"]
+    return (
+        f"{evaluation['model']} (weights {evaluation['weights_sha256'][:12]}), {images:,} images "
+        f"in {classes} classes for the first claims, and "
+        f"{counts['measured']:,} scenes with masks in "
+        f"{len(segmentation['classes'])} classes for segmentation."
+    )
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

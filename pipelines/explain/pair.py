@@ -1,0 +1,97 @@
+"""A pair on both of its sides: where its coefficient is largest and where it is smallest."""
+
+import math
+from typing import Any
+
+from nhd_ops import extremes
+from pipelines.errors import UsageError
+from pipelines.explain.fitted import Fitted
+from pipelines.explain.rows import (
+    EXEMPLARS,
+    Row,
+    Sheet,
+    exemplars,
+    pair_facts,
+    pair_look,
+    strength,
+)
+
+ATOMS = 6
+LABELS = 5
+
+
+def parse_pair(text: str) -> tuple[int, int]:
+    """`"3,118"` → (3, 118): head and neuron. Raises UsageError for anything else."""
+    head, _, neuron = (part.strip() for part in text.partition(","))
+    if not (head.isdecimal() and neuron.isdecimal()):
+        raise UsageError(f"'{text}' is no pair: give a head and a neuron, as in --pair 3,118")
+    return int(head), int(neuron)
+
+
+def pair_sheet(fitted: Fitted, head: int, neuron: int) -> Sheet:
+    """The stored extremes of a pair on both sides, its code in words, and its labels.
+
+    Raises UsageError if there is no such pair.
+    """
+    heads, neurons = fitted.directions.heads, fitted.directions.neurons
+    if not (0 <= head < heads and 0 <= neuron < neurons):
+        raise UsageError(
+            f"there is no pair {head},{neuron}: {fitted.run.url} has heads 0 to {heads - 1} and "
+            f"neurons 0 to {neurons - 1}"
+        )
+    pair = fitted.pair(head, neuron)
+    found = pair_facts(fitted, pair)
+    found |= {"code": _code(fitted, pair), "labels": _labels(fitted, pair)}
+    sign = "positive" if found["sign"] > 0 else "negative"
+    return Sheet(
+        f"pair-{head}-{neuron}",
+        f"Head {head}, neuron {neuron}: {', '.join(found['words'])}",
+        f"{_code_line(found)}{_label_line(found)}The words describe the {sign} side.",
+        found,
+        (_side(fitted, found, +1), _side(fitted, found, -1)),
+    )
+
+
+def _side(fitted: Fitted, found: dict[str, Any], side: int) -> Row:
+    """Images of the largest s (side +1) or of the smallest (side -1)."""
+    pair = found["pair"]
+    keys = (fitted.moments.largest if side > 0 else fitted.moments.smallest)[pair, :EXEMPLARS]
+    values, ids = extremes.unpack(keys[keys != extremes.EMPTY])
+    name = "positive" if side > 0 else "negative"
+    lines = (*strength(found), f"mean {found['mean'] * found['direction_norm']:.3g}")
+    shown = exemplars(fitted, ids, values * side * found["direction_norm"])
+    which = "largest" if side > 0 else "smallest"
+    row_facts = {"side": name, "described_by_words": found["sign"] == side}
+    first = (f"{which} coefficients",)
+    return Row(f"{name} side", (*first, *lines), row_facts, shown, pair_look(fitted, pair))
+
+
+def _code(fitted: Fitted, pair: int) -> list[dict[str, Any]] | None:
+    """The pair's sparse code in order of selection; None where the fit made no codes."""
+    if not fitted.run.exists("fit", "codes.parquet"):
+        return None
+    table = fitted.run.table("fit/codes.parquet").to_pandas()
+    rows = table[table["pair"] == pair].sort_values("rank")
+    both = zip(rows["word"], rows["coefficient"], strict=True)
+    return [{"word": str(word), "coefficient": float(value)} for word, value in both]
+
+
+def _labels(fitted: Fitted, pair: int) -> dict[str, float]:
+    """r with each label of the run, strongest first; those that do not vary are left out."""
+    row = fitted.pairs.iloc[pair]
+    found = {name: float(row[f"r_{name}"]) for name in fitted.info["labels"]}
+    known = {name: r for name, r in found.items() if not math.isnan(r)}
+    return dict(sorted(known.items(), key=lambda item: -abs(item[1])))
+
+
+def _code_line(found: dict[str, Any]) -> str:
+    atoms = (found["code"] or [])[:ATOMS]
+    text = ", ".join(f"{a['coefficient']:+.2f} {a['word']}" for a in atoms)
+    count = len(found["code"] or [])
+    return f"First of {count} words of its code: {text}. " if atoms else ""
+
+
+def _label_line(found: dict[str, Any]) -> str:
+    strongest = list(found["labels"].items())[:LABELS]
+    text = ", ".join(f"{name} {r:+.2f}" for name, r in strongest)
+    return f"r with labels: {text}. " if strongest else ""
