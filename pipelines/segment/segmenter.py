@@ -18,7 +18,7 @@ from pipelines.models import LoadedModel
 from pipelines.segment.options import Setting, View
 from pipelines.segment.scorer import Scorer
 
-STRIP_VALUES = 2**24
+STRIP_VALUES = 2**22
 """How many logits are held at a time at the size of the scene."""
 
 
@@ -78,7 +78,8 @@ class Segmenter:
 
         Of classes with equal logits it is the first one's.
         """
-        found = [strip.argmax(1).byte().cpu() for strip in strips(self._looks(image))]
+        # Unlike argmax, max is fast along a dimension that is not the last.
+        found = [strip.max(1).indices.byte().cpu() for strip in strips(self._looks(image))]
         return torch.cat(found, dim=1)
 
     @torch.inference_mode()
