@@ -30,8 +30,10 @@ from pipelines.io.store import Run
 from pipelines.io.words import word_list
 from pipelines.model_spec import ModelSpec
 from pipelines.models import load_model, text_embeddings
+from pipelines.segment.options import Setting
+from pipelines.segment.scorer import Scorer
 from pipelines.tiny.dataset import write_scenes
-from tests import reference
+from tests import reference, segment_reference
 from tests.conftest import plan
 
 IMAGES, TOP = 72, 50
@@ -281,3 +283,20 @@ def test_logits_of_reconstruction_and_ablation_are_the_literal_sums(
     fast = contributions.mean_ablate(keep, mean).project(texts)
     kept = constant + (literal.r * keep[..., None]).sum((1, 2))
     torch.testing.assert_close(fast, kept @ texts.T)
+
+
+@pytest.mark.parametrize("method", ["product", "neurons", "heads"])
+def test_segmentation_is_the_gather_form_on_the_trained_model(
+    method: str, features: Tensor, tower: torch.nn.Module
+) -> None:
+    texts = read_classes("scene-parts").embed(load_model("tiny")).double()
+    setting = Setting(method, 64)  # type: ignore[arg-type]
+    with torch.inference_mode():
+        fast = Scorer(tower.attnpool, texts, [setting])(features[:4])[0]  # [B,P,g,g]
+    centred = torch.nn.functional.normalize(texts - texts.mean(0), dim=1)
+    slow = segment_reference.by_pairs(
+        tower.attnpool, features[:4], centred, 64, repair=True, method=method
+    )
+    torch.testing.assert_close(fast.flatten(2), slow, rtol=1e-6, atol=1e-9)
+    assert torch.equal(fast.flatten(2).argmax(1), slow.argmax(1))
+    assert len(slow.argmax(1).unique()) > 3

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from jobs.arguments import names
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -12,7 +14,7 @@ class Evidence:
     cases: str
     """The folder that `nhd explain --search` wrote."""
     segmentation: str
-    """The folder that `nhd segment` wrote."""
+    """The folder that `nhd segment` wrote; several with commas, whose last one is shown."""
     out: str = "evidence.md"
     """The page, in Markdown; its pictures go to a folder of the same name beside it."""
     command: str = ""
@@ -22,7 +24,9 @@ class Evidence:
         from pipelines.evidence.page import EvidencePlan, evidence
 
         claims = evidence(
-            EvidencePlan(self.evaluation, self.cases, self.segmentation, self.out, self.command)
+            EvidencePlan(
+                self.evaluation, self.cases, names(self.segmentation), self.out, self.command
+            )
         )
         for claim in claims:
             print(f"{claim.held:>8}  {claim.claim}: {claim.ours}")

@@ -11,14 +11,6 @@ Found = Mapping[str, Any]
 FEW = 0.2  # the share of units of the paper's ablation
 LOST = 0.01  # accuracy that counts as lost
 ALL = 0.001  # of the variance, which rounding may take
-ORDER = ("product", "heads", "neurons")
-NAMES = {
-    "product": "product",
-    "heads": "heads only",
-    "neurons": "neurons only",
-    "maskclip": "MaskCLIP",
-    "self_self": "self-self",
-}
 
 
 class Claim(NamedTuple):
@@ -46,10 +38,10 @@ def fidelity_claims(evaluation: Found) -> list[Claim]:
     rank_one = Claim(
         "Every pair has rank 1: its first component is all of its contribution",
         "70.7 % of 70.7 %",
-        f"{_percent(pair['accuracy'])} of {_percent(original)}; the same class for "
-        f"{_percent(pair['agree'])} of the images",
+        f"{percent(pair['accuracy'])} of {percent(original)}; the same class for "
+        f"{percent(pair['agree'])} of the images",
         "identity",
-        _yes(pair["agree"] == 1),
+        yes(pair["agree"] == 1),
         "",
     )
     return [rank_one, _ranks(rows, original), *_ablations(rows, original), *_words(rows)]
@@ -59,15 +51,15 @@ def _ranks(rows: "Rows", original: float) -> Claim:
     found = [row for row in rows.all("rank", "neurons") if row["k"] in (1, 2, 4)]
     accuracy, explained = ([row[name] for row in found] for name in ("accuracy", "explained"))
     if accuracy[0] < original:
-        held = _yes(sorted(accuracy) == accuracy)
+        held = yes(sorted(accuracy) == accuracy)
     else:
         rises = sorted(explained) == explained and explained[0] < 1 - ALL
         held = "in variance only; accuracy is at its ceiling" if rises else "no"
     return Claim(
         "Neurons need more than one component (1, 2, 4)",
         "66.9, 69.0, 70.0 % of 70.7 %",
-        f"{_percents(accuracy)} of {_percent(original)}; "
-        f"{_percents(explained)} of the embeddings' variance",
+        f"{percents(accuracy)} of {percent(original)}; "
+        f"{percents(explained)} of the embeddings' variance",
         "finding",
         held,
         "",
@@ -88,12 +80,12 @@ def _ablations(rows: "Rows", original: float) -> Iterable[Claim]:
         random = [r["accuracy"] for r in rows.all("ablation", "pairs", control=True, keep=keep)]
         control = original - sum(random) / max(1, len(random))
         said.append(
-            f"{100 * keep:g} %: {_points(lost[0])} lost, and {_points(lost[1])}, with random pairs "
-            f"{_points(control)} (variance left {_percent(pairs['explained'])} and "
-            f"{_percent(neurons['explained'])})"
+            f"{100 * keep:g} %: {points(lost[0])} lost, and {points(lost[1])}, with random pairs "
+            f"{points(control)} (variance left {percent(pairs['explained'])} and "
+            f"{percent(neurons['explained'])})"
         )
         if max(lost) >= LOST:
-            held = _yes(lost[0] < lost[1]) + ("" if keep == FEW else f", at {100 * keep:g} %")
+            held = yes(lost[0] < lost[1]) + ("" if keep == FEW else f", at {100 * keep:g} %")
             break
     yield Claim(claim, paper, "; ".join(said), "finding", held, "ablation.png")
 
@@ -109,13 +101,13 @@ def _words(rows: "Rows") -> Iterable[Claim]:
     ceiling = accuracy[0] == accuracy[1]
     pairs, neurons = explained if ceiling else accuracy
     above = [m for m, p, n in zip(shared, pairs, neurons, strict=True) if p > n]
-    held = "yes" if above == shared else f"for {_list(above)} words only" if above else "no"
+    held = "yes" if above == shared else f"for {listed(above)} words only" if above else "no"
     yield Claim(
         "A few words describe a pair's direction, better than a neuron's",
         "curves only",
-        f"with {_list(shared)} words {_percents(accuracy[0])} by pairs and "
-        f"{_percents(accuracy[1])} by neurons; {_percents(explained[0])} and "
-        f"{_percents(explained[1])} of the embeddings' variance",
+        f"with {listed(shared)} words {percents(accuracy[0])} by pairs and "
+        f"{percents(accuracy[1])} by neurons; {percents(explained[0])} and "
+        f"{percents(explained[1])} of the embeddings' variance",
         "finding",
         f"{held}, in variance; accuracy is at its ceiling" if ceiling else held,
         "text.png",
@@ -130,7 +122,7 @@ def monosemantic_claims(evaluation: Found) -> list[Claim]:
         if row["measure"] == "inertia" and row["images_by"] == "norm"
     ]
     said = "; ".join(
-        f"{row['units']}: {_percent(row['better'])} of the pairs lie below their neuron, median "
+        f"{row['units']}: {percent(row['better'])} of the pairs lie below their neuron, median "
         f"{row['median_pairs']:.2f} and {row['median_neurons']:.2f}"
         for row in rows
     )
@@ -185,42 +177,6 @@ def case_claims(cases: list[Found]) -> list[Claim]:
     ]
 
 
-def segmentation_claims(segmentation: Found) -> list[Claim]:
-    """What `nhd segment` says of the product and its baselines, each in its best setting."""
-    rows = segmentation["results"]
-    best = {m: max((r for r in rows if r["method"] == m), key=_miou, default=None) for m in NAMES}
-    found = {m: row["miou"] for m, row in best.items() if row is not None}
-    paper = {m: row["paper_miou"] for m, row in best.items() if row is not None}
-    if not {*ORDER} <= found.keys():
-        return []
-    others = {m: v for m, v in found.items() if m != "product"}
-    second = max(others, key=lambda m: others[m])
-    leads = [lead for lead in segmentation["leads"] if lead["over"] == second]
-    lead = leads[0] if leads and found["product"] > others[second] else None
-    sure = "" if lead is None else f" ({_points(lead['low'])} to {_points(lead['high'])})"
-    first = found["product"] > others[second]
-    order = [found[m] for m in ORDER]
-    return [
-        Claim(
-            "Products of neuron and head maps segment better than either, and than MaskCLIP",
-            _listed(paper),
-            f"{_listed(found)}; lead over {NAMES[second]} "
-            f"{_points(found['product'] - others[second])}{sure}",
-            "finding",
-            _yes(first),
-            "segmentation.png",
-        ),
-        Claim(
-            "Among the parts, heads do more than neurons",
-            f"{_percent(paper['heads'])}, {_percent(paper['neurons'])}",
-            f"{_percent(found['heads'])}, {_percent(found['neurons'])}",
-            "finding",
-            _yes(order == sorted(order, reverse=True)),
-            "",
-        ),
-    ]
-
-
 class Rows:
     """The rows of an evaluation, by what they measure."""
 
@@ -237,30 +193,21 @@ class Rows:
         return self.all(experiment, unit, **size)[0]
 
 
-def _miou(row: Found) -> float:
-    return float(row["miou"])
-
-
-def _listed(values: Mapping[str, float]) -> str:
-    order = sorted(values, key=lambda m: -values[m])
-    return ", ".join(f"{NAMES[m]} {100 * values[m]:.1f}" for m in order)
-
-
-def _yes(held: bool) -> str:
+def yes(held: bool) -> str:
     return "yes" if held else "no"
 
 
-def _percent(value: float) -> str:
+def percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-def _percents(values: Iterable[float]) -> str:
+def percents(values: Iterable[float]) -> str:
     return ", ".join(f"{100 * value:.1f}" for value in values) + " %"
 
 
-def _points(value: float) -> str:
+def points(value: float) -> str:
     return f"{100 * value:.1f} points"
 
 
-def _list(values: Iterable[float]) -> str:
+def listed(values: Iterable[float]) -> str:
     return ", ".join(f"{value:g}" for value in values)

@@ -1,8 +1,11 @@
 """All claims on one page of Markdown with its pictures, written from results that others left."""
 
+import io
 import json
 from dataclasses import dataclass
 from typing import Any
+
+from PIL import Image
 
 from pipelines.errors import UsageError
 from pipelines.evidence.claims import (
@@ -11,8 +14,8 @@ from pipelines.evidence.claims import (
     fidelity_claims,
     label_claims,
     monosemantic_claims,
-    segmentation_claims,
 )
+from pipelines.evidence.segmentation import segmentation_claims
 from pipelines.io.files import atomic_write
 from pipelines.io.listing import absolute
 from pipelines.io.store import Run
@@ -24,6 +27,7 @@ PICTURES = {
     "sub_concepts.png": "The clearest neuron that its heads split, with what each head looks at.",
     "segmentation.png": "A scene, its truth, and every method's map.",
 }
+WIDTH, COLOURS = 1400, 192
 HEAD = ("claim", "paper", "here", "kind", "held")
 
 
@@ -33,7 +37,8 @@ class EvidencePlan:
 
     evaluation: str
     cases: str
-    segmentation: str
+    segmentation: tuple[str, ...]
+    """The last one's pictures are shown."""
     out: str
     command: str = ""
     """What the reader can type to get this page."""
@@ -41,30 +46,24 @@ class EvidencePlan:
 
 def evidence(plan: EvidencePlan) -> list[Claim]:
     """Write the page; UsageError where a result is not there."""
-    folders = {name: Run(absolute(getattr(plan, name))) for name in SOURCES}
-    found = {name: _read(folders[name], *SOURCES[name]) for name in SOURCES}
-    evaluation, segmentation = found["evaluation"], found["segmentation"]
-    cases = found["cases"]["cases"]
+    folders = [Run(absolute(url)) for url in (plan.evaluation, plan.cases, *plan.segmentation)]
+    evaluation = _read(folders[0], "evaluation.json", "nhd evaluate")
+    cases = _read(folders[1], "cases.json", "nhd explain --search")["cases"]
+    segmentations = [_read(f, "segmentation.json", "nhd segment") for f in folders[2:]]
     claims = [
         *fidelity_claims(evaluation),
         *monosemantic_claims(evaluation),
         *case_claims(cases),
-        *segmentation_claims(segmentation),
+        *(claim for found in segmentations for claim in segmentation_claims(found)),
         *label_claims(evaluation),
     ]
     out = absolute(plan.out)
     beside = out.rpartition(".")[0] or out
     shown = _copy(folders, cases, {claim.figure for claim in claims}, beside)
-    text = _page(plan, claims, shown, evaluation, segmentation, beside.rpartition("/")[2])
+    about = _about(evaluation, segmentations)
+    text = _page(plan, claims, shown, about, beside.rpartition("/")[2])
     atomic_write(out, text.encode())
     return claims
-
-
-SOURCES = {
-    "evaluation": ("evaluation.json", "nhd evaluate"),
-    "cases": ("cases.json", "nhd explain --search"),
-    "segmentation": ("segmentation.json", "nhd segment"),
-}
 
 
 def _read(folder: Run, name: str, command: str) -> Any:
@@ -73,29 +72,35 @@ def _read(folder: Run, name: str, command: str) -> Any:
     return json.loads(folder.read(name))
 
 
-def _copy(
-    folders: dict[str, Run], cases: list[Any], wanted: set[str], beside: str
-) -> dict[str, str]:
+def _copy(folders: list[Run], cases: list[Any], wanted: set[str], beside: str) -> dict[str, str]:
     """Pictures into the folder beside the page; those that are there, with their captions."""
-    sources = {name: (folders["evaluation"], name) for name in PICTURES}
-    sources["segmentation.png"] = (folders["segmentation"], "overlays/000.png")
+    sources = {name: (folders[0], name) for name in PICTURES}
+    sources["segmentation.png"] = (folders[-1], "overlays/000.png")
     if cases:
-        sources["sub_concepts.png"] = (folders["cases"], f"neuron-{cases[0]['neuron']}.png")
+        sources["sub_concepts.png"] = (folders[1], f"neuron-{cases[0]['neuron']}.png")
     shown = {}
     for name, caption in PICTURES.items():
         folder, path = sources[name]
         if name in wanted and folder.exists(path):
-            atomic_write(f"{beside}/{name}", folder.read(path))
+            atomic_write(f"{beside}/{name}", _smaller(folder.read(path)))
             shown[name] = caption
     return shown
+
+
+def _smaller(png: bytes) -> bytes:
+    """A picture for a page of text: no wider than WIDTH, in few colours."""
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    picture.thumbnail((WIDTH, 4 * WIDTH), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.quantize(COLOURS).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def _page(
     plan: EvidencePlan,
     claims: list[Claim],
     shown: dict[str, str],
-    evaluation: Any,
-    segmentation: Any,
+    about: str,
     folder: str,
 ) -> str:
     rows = [
@@ -111,7 +116,8 @@ def _page(
 Written by `nhd evidence` from measured results; do not edit.{made}
 
 The paper (arXiv 2509.19943) measures CLIP RN50x16 on ImageNet, PASCAL Context-59 and Stanford Cars.
-Here: {_about(evaluation, segmentation)} So levels cannot be compared; whether a claim holds can.
+Here: {about}
+So levels cannot be compared; whether a claim holds can.
 An identity is true of any model and any images, and only shows that the computation is right.
 
 {table}
@@ -120,8 +126,9 @@ An identity is true of any model and any images, and only shows that the computa
 """
 
 
-def _about(evaluation: Any, segmentation: Any) -> str:
+def _about(evaluation: Any, segmentations: list[Any]) -> str:
     images, classes = evaluation["seen"]["images"], evaluation["classes"]
+    segmentation = segmentations[-1]
     counts = segmentation["images"]
     return (
         f"{evaluation['model']} (weights {evaluation['weights_sha256'][:12]}), {images:,} images "

@@ -1,0 +1,105 @@
+"""The evidence page says of each claim what the results say, whichever way these point."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines.errors import UsageError
+from pipelines.evidence.claims import Claim
+from pipelines.evidence.page import EvidencePlan, evidence
+
+
+def row(experiment: str, unit: str, accuracy: float, **more: Any) -> dict[str, Any]:
+    sizes = {"k": None, "keep": None, "atoms": None, "control": False}
+    rest = {"agree": 1.0, "explained": accuracy}
+    return {"experiment": experiment, "unit": unit, "accuracy": accuracy, **sizes, **rest, **more}
+
+
+def evaluation(pairs: float, neurons: float, better: float) -> dict[str, Any]:
+    rows = [row("original", "pairs", 0.9), row("rank", "pairs", 0.9, k=1)]
+    rows += [row("rank", "neurons", a, k=k) for k, a in ((1, neurons), (2, 0.88), (4, 0.89))]
+    for keep in (0.05, 0.2):
+        rows.append(row("ablation", "pairs", pairs, keep=keep))
+        rows.append(row("ablation", "neurons", neurons, keep=keep))
+        rows.append(row("ablation", "pairs", 0.1, keep=keep, control=True))
+    rows += [row("text", u, a, atoms=64) for u, a in (("pairs", pairs), ("neurons", neurons))]
+    alike = {"units": "all", "better": better, "median_pairs": 2.0, "median_neurons": 3.0}
+    r = {"r_share": better, "r_score": 0.5, "r_similarity": 0.6}
+    return {
+        "model": "tiny",
+        "weights_sha256": "0" * 64,
+        "classes": 12,
+        "seen": {"images": 100},
+        "rows": rows,
+        "monosemantic": [{"measure": "inertia", "images_by": "norm", **alike}],
+        "labels": [{"label": "red | green", **r}],
+    }
+
+
+def segmentation(product: float) -> dict[str, Any]:
+    found = {"product": product, "heads": 0.4, "neurons": 0.3, "maskclip": 0.35}
+    rows = [{"method": m, "miou": v, "paper_miou": 0.2} for m, v in found.items()]
+    lead = {"method": "product", "over": "heads", "low": 0.01, "high": 0.02}
+    view = {"stride": 0.5, "taper": False, "scales": [1.0]}
+    images = {"measured": 7}
+    return {"results": rows, "leads": [lead], "view": view, "images": images, "classes": [1, 2]}
+
+
+def made(folder: Path, found: dict[str, Any], maps: dict[str, Any]) -> list[Claim]:
+    (folder / "overlays").mkdir(parents=True, exist_ok=True)
+    case = {"neuron": 3, "score": 0.2, "heads": [1], "words": [["car"]]}
+    for name, content in (
+        ("evaluation", found), ("segmentation", maps), ("cases", {"cases": [case]})
+    ):  # fmt: skip
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    noise = np.random.default_rng(0).integers(0, 255, (900, 2000, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(folder / "overlays" / "000.png")
+    url = str(folder)
+    return evidence(EvidencePlan(url, url, (url,), f"{url}/evidence.md", "nhd trial"))
+
+
+def held(claims: list[Claim], start: str) -> str:
+    (found,) = [claim.held for claim in claims if claim.claim.startswith(start)]
+    return found
+
+
+def test_claims_hold_or_fail_as_the_results_say(tmp_path: Path) -> None:
+    good = made(tmp_path / "a", evaluation(0.88, 0.6, 0.7), segmentation(0.5))
+    bad = made(tmp_path / "b", evaluation(0.5, 0.8, 0.3), segmentation(0.33))
+    for start in ("Few pairs", "Neurons need", "A few words", "Pairs are more", "Products of"):
+        assert held(good, start).startswith("yes"), start
+    for start in ("Few pairs", "A few words", "Pairs are more", "Products of"):
+        assert held(bad, start) == "no", start
+    assert held(bad, "The share").startswith("partly") and held(good, "The share") == "yes"
+    identities = [claim for claim in good if claim.kind == "identity"]
+    assert [claim.held for claim in identities] == ["yes"]
+
+
+def test_a_ceiling_is_said_and_variance_decides(tmp_path: Path) -> None:
+    found = evaluation(0.9, 0.9, 0.7)
+    for entry in found["rows"]:
+        entry["explained"] = {"pairs": 0.95, "neurons": 0.6}[entry["unit"]]
+    claims = made(tmp_path, found, segmentation(0.5))
+    assert "ceiling" in held(claims, "A few words") and "ceiling" in held(claims, "Neurons need")
+    assert held(claims, "Few pairs") == "no"
+
+
+def test_the_page_holds_every_claim_and_its_pictures(tmp_path: Path) -> None:
+    claims = made(tmp_path, evaluation(0.88, 0.6, 0.7), segmentation(0.5))
+    text = (tmp_path / "evidence.md").read_text()
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len(lines) == len(claims) + 2
+    assert all(line.replace("\\|", "").count("|") == 6 for line in lines)
+    picture = (tmp_path / "evidence" / "segmentation.png").read_bytes()
+    assert Image.open(io.BytesIO(picture)).size == (1400, 630)
+    assert "(evidence/segmentation.png)" in text and "ablation.png" not in text
+
+
+def test_a_missing_result_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"nhd evaluate writes"):
+        evidence(EvidencePlan(str(tmp_path), str(tmp_path), (str(tmp_path),), "x.md"))
