@@ -170,6 +170,7 @@ def test_only_what_is_missing_is_counted_and_batches_make_no_difference(
     np.testing.assert_allclose(one["explained"], other["explained"], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.cluster
 def test_ray_workers_count_what_one_process_counts(
     ray: object, images: Run, run: Run, small: Small, things: str, tmp_path: Path
