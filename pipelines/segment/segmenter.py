@@ -36,13 +36,20 @@ class Grids:
 
 def strips(looks: Sequence[Grids]) -> Iterator[Tensor]:
     """The mean logits of some looks at one scene: [S,P,some rows,w], from its top to its bottom."""
-    laid = [look.values @ look.across.T for look in looks]  # [S,P,down,w]
-    height = len(looks[0].down)
-    at_once = max(1, STRIP_VALUES // laid[0][:, :, 0].numel())
+    settings, classes = looks[0].values.shape[:2]
+    height, width = len(looks[0].down), len(looks[0].across)
+    at_once = max(1, STRIP_VALUES // (settings * classes * width))
     for start in range(0, height, at_once):
-        rows = slice(start, start + at_once)
-        parts = [look.down[rows] @ one for look, one in zip(looks, laid, strict=True)]
+        parts = [_strip(look, slice(start, start + at_once)) for look in looks]
         yield torch.stack(parts).mean(0) if len(parts) > 1 else parts[0]
+
+
+def _strip(look: Grids, rows: slice) -> Tensor:
+    """Some rows of a scene: [S,P,rows,w]; only the cells that weigh there are touched."""
+    down = look.down[rows]
+    cells = down.any(0)
+    found: Tensor = down[:, cells] @ look.values[:, :, cells] @ look.across.T
+    return found
 
 
 class Segmenter:
