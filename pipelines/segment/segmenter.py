@@ -20,6 +20,8 @@ from pipelines.segment.scorer import Scorer
 
 STRIP_VALUES = 2**22
 """How many logits are held at a time at the size of the scene."""
+LONGEST = 2**15
+"""Pixels of a scene's longer side, resized. Weights along it take memory as its square does."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,11 @@ class Segmenter:
         """The logits of every pixel for every class: [S,P,h,w] fp32, on the device."""
         return torch.cat(list(strips(self._looks(image))), dim=2)
 
+    def too_long(self, size: tuple[int, int]) -> int | None:
+        """The longer side of an image of `size`, resized, if that is more than can be looked at."""
+        longer = max(max(self._size(size, scale)) for scale in self.view.scales)
+        return longer if longer > LONGEST else None
+
     def _looks(self, image: Image.Image) -> list[Grids]:
         return [self._grids(image, scale) for scale in self.view.scales]
 
@@ -120,10 +127,13 @@ class Segmenter:
 
     def _scene(self, image: Image.Image, scale: float) -> Tensor:
         """uint8 RGB [3,h,w]: resized as the view asks, no side below that of a window."""
-        shorter = min(image.size)
-        wanted = max(self.pixels.size, round(scale * (self.view.short_side or shorter)))
-        rgb = image.convert("RGB")
-        if wanted != shorter:
-            width, height = (round(side * wanted / shorter) for side in image.size)
-            rgb = rgb.resize((width, height), Image.Resampling[self.pixels.interpolation.name])
+        rgb, size = image.convert("RGB"), self._size(image.size, scale)
+        if size != image.size:
+            rgb = rgb.resize(size, Image.Resampling[self.pixels.interpolation.name])
         return pil_to_tensor(rgb).to(self.device)
+
+    def _size(self, size: tuple[int, int], scale: float) -> tuple[int, int]:
+        """Width and height at which a picture of `size` is looked at."""
+        shorter = min(size)
+        wanted = max(self.pixels.size, round(scale * (self.view.short_side or shorter)))
+        return round(size[0] * wanted / shorter), round(size[1] * wanted / shorter)
