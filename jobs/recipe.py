@@ -144,6 +144,8 @@ def _mapping(
         raise refusal(place, _line(node), f"{what} must be of the form 'name: value'")
     found: dict[str, yaml.Node] = {}
     for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise refusal(place, _line(key), f"{what} must be of the form 'name: value'")
         if key.value in found:
             raise refusal(place, _line(key), f"'{key.value}' is given twice")
         if valid is not None and key.value not in valid:

@@ -42,15 +42,14 @@ def blend(
     """
     middles = (torch.arange(window) + 0.5) / window  # of the pixels, in (0,1)
     weight = torch.minimum(middles, 1 - middles) if taper else torch.ones(window)
-    resized = weight[:, None] * _bilinear(grid, window)  # [window,grid]
+    resized = weight[:, None] * _resized(torch.eye(grid), window)  # [window,grid]
     laid = torch.zeros(length, len(begins), grid)
     for place, begin in enumerate(begins):
         laid[begin : begin + window, place] = resized
     averaged = laid.flatten(1) / laid.sum((1, 2))[:, None]
-    return _bilinear(length, out) @ averaged if out != length else averaged
+    return _resized(averaged, out) if out != length else averaged
 
 
-def _bilinear(cells: int, pixels: int) -> Tensor:
-    """Interpolation along one side, corners not aligned, as a matrix [pixels,cells]."""
-    identity = torch.eye(cells)[None]  # [1,cells,cells]: a signal for every cell
-    return interpolate(identity, pixels, mode="linear", align_corners=False)[0].T
+def _resized(signals: Tensor, pixels: int) -> Tensor:
+    """[cells,n] signals along one side → [pixels,n], bilinearly, corners not aligned."""
+    return interpolate(signals.T[None], pixels, mode="linear", align_corners=False)[0].T

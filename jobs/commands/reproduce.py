@@ -47,6 +47,8 @@ class Reproduce:
         used = any("{source}" in str(a.value) for s in recipe.steps for a in s.arguments.values())
         if self.source is not None and not used:
             raise UsageError(f"the recipe {self.recipe} reads no download; leave --source out")
+        if self.limit is not None and all(s.command != "prepare" for s in recipe.steps):
+            raise UsageError(f"the recipe {self.recipe} prepares no dataset; leave --limit out")
         built = [build(recipe, step, places, self._chosen()) for step in recipe.steps]
         lines = [shlex.join(["nhd", *command_line(command)]) for command in built]
         if self.dry_run:

@@ -19,14 +19,15 @@ REASONS = {
 }
 """Reason → (stage, what it means). Nothing else is ever the reason of an extraction's reject."""
 
-MASK_REASONS = {
+SEGMENT_REASONS = {
     "two_masks": ("read", "the sample has several .png members and none is its mask.png"),
     "undecodable_mask": ("decode", "the mask is no whole PNG with one number per pixel"),
     "mask_size": ("decode", "the mask is not as large as its image"),
+    "too_long": ("forward", "the image's longer side, resized, has more than 32,768 pixels"),
 }
-"""The same for masks, which only segmentation reads."""
+"""The same for what only segmentation reads or refuses."""
 
-_ALL = REASONS | MASK_REASONS
+_ALL = REASONS | SEGMENT_REASONS
 
 LONGEST = 200  # characters of a reject's detail
 

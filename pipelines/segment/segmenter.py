@@ -20,6 +20,8 @@ from pipelines.segment.scorer import Scorer
 
 STRIP_VALUES = 2**22
 """How many logits are held at a time at the size of the scene."""
+LONGEST = 2**15
+"""Pixels of a scene's longer side, resized. Weights along it take memory as its square does."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,20 @@ class Grids:
 
 def strips(looks: Sequence[Grids]) -> Iterator[Tensor]:
     """The mean logits of some looks at one scene: [S,P,some rows,w], from its top to its bottom."""
-    laid = [look.values @ look.across.T for look in looks]  # [S,P,down,w]
-    height = len(looks[0].down)
-    at_once = max(1, STRIP_VALUES // laid[0][:, :, 0].numel())
+    settings, classes = looks[0].values.shape[:2]
+    height, width = len(looks[0].down), len(looks[0].across)
+    at_once = max(1, STRIP_VALUES // (settings * classes * width))
     for start in range(0, height, at_once):
-        rows = slice(start, start + at_once)
-        parts = [look.down[rows] @ one for look, one in zip(looks, laid, strict=True)]
+        parts = [_strip(look, slice(start, start + at_once)) for look in looks]
         yield torch.stack(parts).mean(0) if len(parts) > 1 else parts[0]
+
+
+def _strip(look: Grids, rows: slice) -> Tensor:
+    """Some rows of a scene: [S,P,rows,w]; only the cells that weigh there are touched."""
+    down = look.down[rows]
+    cells = down.any(0)
+    found: Tensor = down[:, cells] @ look.values[:, :, cells] @ look.across.T
+    return found
 
 
 class Segmenter:
@@ -87,6 +96,11 @@ class Segmenter:
         """The logits of every pixel for every class: [S,P,h,w] fp32, on the device."""
         return torch.cat(list(strips(self._looks(image))), dim=2)
 
+    def too_long(self, size: tuple[int, int]) -> int | None:
+        """The longer side of an image of `size`, resized, if that is more than can be looked at."""
+        longer = max(max(self._size(size, scale)) for scale in self.view.scales)
+        return longer if longer > LONGEST else None
+
     def _looks(self, image: Image.Image) -> list[Grids]:
         return [self._grids(image, scale) for scale in self.view.scales]
 
@@ -113,10 +127,13 @@ class Segmenter:
 
     def _scene(self, image: Image.Image, scale: float) -> Tensor:
         """uint8 RGB [3,h,w]: resized as the view asks, no side below that of a window."""
-        shorter = min(image.size)
-        wanted = max(self.pixels.size, round(scale * (self.view.short_side or shorter)))
-        rgb = image.convert("RGB")
-        if wanted != shorter:
-            width, height = (round(side * wanted / shorter) for side in image.size)
-            rgb = rgb.resize((width, height), Image.Resampling[self.pixels.interpolation.name])
+        rgb, size = image.convert("RGB"), self._size(image.size, scale)
+        if size != image.size:
+            rgb = rgb.resize(size, Image.Resampling[self.pixels.interpolation.name])
         return pil_to_tensor(rgb).to(self.device)
+
+    def _size(self, size: tuple[int, int], scale: float) -> tuple[int, int]:
+        """Width and height at which a picture of `size` is looked at."""
+        shorter = min(size)
+        wanted = max(self.pixels.size, round(scale * (self.view.short_side or shorter)))
+        return round(size[0] * wanted / shorter), round(size[1] * wanted / shorter)

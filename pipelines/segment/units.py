@@ -134,6 +134,8 @@ def _members(folder: str) -> dict[str, dict[str, str]]:
         raise UsageError(f"{folder} is no folder")
     found: dict[str, dict[str, str]] = defaultdict(dict)
     for path in _walk(folder):
+        if not path.isascii() and path != path.encode(errors="replace").decode():
+            raise UsageError(f"the name of {path!a} is no UTF-8; rename the file")
         key, extension = os.path.splitext(os.path.relpath(path, folder))
         key, mark, _ = key.partition(".mask") if key.endswith(".mask") else (key, "", "")
         kind = (mark + extension).lstrip(".").lower()

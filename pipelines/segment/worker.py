@@ -93,6 +93,10 @@ class SegmentWorker:
                 if isinstance(scene, Reject):
                     self.rejected += 1
                     result.rejects.append(scene)
+                elif longer := self.segmenter.too_long(scene.image.size):
+                    self.rejected += 1
+                    detail = f"{scene.image.width} x {scene.image.height}, resized to {longer}"
+                    result.rejects.append(Reject(scene.key, "too_long", detail))
                 else:
                     self._segment(unit, scene, result)
         _unchanged(unit)
@@ -126,9 +130,15 @@ def _unchanged(unit: Unit) -> None:
 
 
 def file_name(key: str) -> str:
-    """A key as a path that stays inside its folder: odd characters escaped, dots no folders."""
-    parts = [re.sub(r"^\.+", "_", quote(part, safe=" ")) for part in key.split("/") if part]
-    return "/".join(_shortened(part) for part in parts) or "_"
+    """A key as a path that stays inside its folder, another for every key.
+
+    Odd characters, dots at the beginning of a part and slashes without one before are escaped.
+    """
+    return "/".join(_shortened(_escaped(part)) for part in key.split("/"))
+
+
+def _escaped(part: str) -> str:
+    return re.sub(r"^\.+", lambda dots: "%2E" * len(dots[0]), quote(part, safe=" ")) or "%2F"
 
 
 def _shortened(part: str) -> str:

@@ -80,6 +80,7 @@ def test_wrong_steps_are_refused_with_their_line(text: str, says: str) -> None:
         ("title: t\n", "line 1: the recipe has no 'steps'"),
         ("title: t\nsteps: []", "line 2: the recipe has no steps"),
         ("title: t\nsteps: {a: b}", "line 2: a list is needed"),
+        ("title: t\nsteps:\n - ? [a, b]\n   : {}", "line 3: a step must be of the form"),
         ("- fit", "line 1: the recipe must be of the form"),
         ("title: t\nsteps:\n - fit", "line 3: a step must be of the form"),
         ("title: t\nsteps:\n - fit: {}\n   status: {}", "line 3: a step is one command"),
@@ -140,6 +141,7 @@ def test_a_dry_run_prints_the_commands_and_does_nothing(
     [
         (["scene", "--out", "o"], "there is no recipe 'scene'; did you mean 'scenes'?"),
         (["/nowhere.yaml", "--out", "o"], "the recipe /nowhere.yaml cannot be read"),
+        (["scenes", "--out", "o", "--limit", "5"], "prepares no dataset; leave --limit out"),
     ],
 )
 def test_unknown_recipes_are_refused(

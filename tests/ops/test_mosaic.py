@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 from torch.nn.functional import interpolate
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from nhd_ops import mosaic
 from tests import segment_reference as literal
@@ -54,3 +55,22 @@ def test_windows_cover_everything_and_stay_inside(length, stride):
 def test_a_window_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="32 pixels every 16 do not fit a side of 20 pixels"):
         mosaic.starts(20, 32, 16)
+
+
+class Largest(TorchDispatchMode):
+    """Of all tensors that are made, the most numbers in one."""
+
+    most = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        if isinstance(found, torch.Tensor):
+            self.most = max(self.most, found.numel())
+        return found
+
+
+def test_a_long_side_takes_no_square_of_its_pixels():
+    begins = mosaic.starts(3000, 384, 192)
+    with Largest() as seen:
+        mosaic.blend(begins, 384, 4, 3000, 40)
+    assert seen.most <= 3000 * len(begins) * 4

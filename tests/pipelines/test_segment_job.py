@@ -273,6 +273,22 @@ def test_what_cannot_be_used_is_a_reject_and_the_rest_is_counted(tmp_path: Path)
     ] * len(SETTINGS)
 
 
+def test_an_image_that_would_become_too_long_is_a_reject(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (3000, 1)).save(tmp_path / "in" / "thread.png")
+    Image.new("RGB", (5, 5)).save(tmp_path / "in" / "dot.jpg")
+    counts = segment(plan(str(tmp_path / "in"), tmp_path / "out"))["images"]
+    assert counts == {"read": 2, "measured": 0, "unmasked": 1, "rejected": 1}
+    assert pd.read_parquet(tmp_path / "out" / "rejects.parquet").reason.tolist() == ["too_long"]
+
+
+def test_a_file_whose_name_is_no_text_is_named(tmp_path: Path) -> None:
+    os.mkdir(tmp_path / "in")
+    (tmp_path / "in" / os.fsdecode(b"\xff.jpg")).write_bytes(b"")
+    with pytest.raises(UsageError, match=r"udcff\.jpg' is no UTF-8; rename"):
+        segment(plan(str(tmp_path / "in"), tmp_path / "out"))
+
+
 def test_a_mask_of_no_class_ends_the_job_and_is_named(tmp_path: Path) -> None:
     odd = noise(64, 64)
     shards.write(str(tmp_path / "a.tar"), [("x/7.jpg", noise(64, 64, "JPEG")), ("x/7.png", odd)])

@@ -186,6 +186,11 @@ def test_a_key_never_leads_out_of_its_folder(key: str, tmp_path: Path) -> None:
     place.write_bytes(b"")
 
 
+def test_different_keys_have_different_files() -> None:
+    keys = ["a", "/a", "./a", "../a", "_/a", ".a", "_a", "%2Ea", "", "_", "a//b", "a/b", "x" * 99]
+    assert len({file_name(key) for key in keys}) == len(keys)
+
+
 def test_settings_are_every_method_at_every_k_once() -> None:
     found = settings_of(("product", "maskclip"), ("64", "paper"), "both")
     wanted = [("product", 64), ("product", 0), ("maskclip", 0)]

@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+from nhd_ops import mosaic
 from pipelines.errors import UsageError
 from pipelines.io.classes import Classes, read_classes
 from pipelines.models import load_model
@@ -13,6 +14,7 @@ from pipelines.segment.options import METHODS, Setting, View
 from pipelines.segment.segmenter import Segmenter
 from pipelines.tiny.drawing import render
 from pipelines.tiny.scenes import sample_scene
+from tests.ops.test_mosaic import Largest
 
 TINY = load_model("tiny")
 PARTS = read_classes("scene-parts")
@@ -69,6 +71,15 @@ def test_neither_strips_nor_batches_nor_company_change_a_map(
     in_pieces = made(stride=0.5, taper=True, windows_at_once=2).segment(image)
     assert in_pieces.shape == together.shape
     assert (together == in_pieces).float().mean() > 0.9999, "up to ties by rounding"
+
+
+def test_a_large_scene_is_never_whole_in_memory() -> None:
+    begins = mosaic.starts(1000, 100, 50)
+    side = mosaic.blend(begins, 100, 4, 1000, 1000)
+    look = module.Grids(torch.randn(3, 50, side.shape[1], side.shape[1]), side, side)
+    with Largest() as seen:
+        rows = sum(strip.shape[2] for strip in module.strips([look]))
+    assert rows == 1000 and seen.most <= module.STRIP_VALUES
 
 
 def test_the_map_is_where_the_logits_are_largest() -> None:
