@@ -37,9 +37,9 @@ class Reproduce:
     """Print the commands, to be run by hand, and do nothing."""
 
     def __call__(self) -> None:
-        from jobs.recipe import read_recipe
-        from jobs.steps import build, command_line
-        from jobs.study import Study, run_study
+        from jobs.recipes.recipe import read_recipe
+        from jobs.recipes.steps import build, command_line
+        from jobs.recipes.study import Study, run_study
         from pipelines.errors import UsageError
 
         recipe = read_recipe(self.recipe)

@@ -12,6 +12,7 @@ from pipelines.io.rejects import Reject
 
 MODES = ("1", "L", "P", "I", "I;16", "I;16B")  # one number per pixel
 IGNORE = 255
+GREY = 0  # colour type of a PNG
 Ids = NDArray[np.int32]
 
 
@@ -51,7 +52,10 @@ def read_mask(key: str, data: bytes, size: tuple[int, int]) -> Ids | Reject:
 def _ids(image: Image.Image, data: bytes) -> Ids:
     if image.format != "PNG" or image.mode not in MODES:
         raise ValueError(f"{image.format} of mode {image.mode}, not a PNG of numbers")
-    return np.asarray(image).astype(np.int32)
+    depth, kind = data[24], data[25]  # of the header
+    # Pillow stretches grey of 2 and 4 bits to 0..255, which would make other ids of them.
+    stretch = 255 // (2**depth - 1) if kind == GREY and depth in (2, 4) else 1
+    return np.asarray(image).astype(np.int32) // stretch
 
 
 def check_ids(name: str, ids: Ids, classes: int, ignore: int) -> Ids:

@@ -9,8 +9,8 @@ import tyro
 from jobs.cli import main
 from jobs.commands import Command
 from jobs.commands.extract import Extract
-from jobs.recipe import Recipe, packaged, parse, read_recipe
-from jobs.steps import build, command_line, commands
+from jobs.recipes.recipe import Recipe, packaged, parse, read_recipe
+from jobs.recipes.steps import build, command_line, commands
 from pipelines.errors import UsageError
 
 PLACES = {"source": "/data/it's here", "out": "/results/two words"}

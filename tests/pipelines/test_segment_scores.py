@@ -1,7 +1,9 @@
 """Scores of segmentation: confusion as scikit-learn counts it, sums that merge, fair intervals."""
 
 import io
+import struct
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -208,3 +210,24 @@ def test_settings_are_every_method_at_every_k_once() -> None:
             settings_of(methods, pairs, "on")
     with pytest.raises(UsageError, match="nothing to do"):
         settings_of(("product",), (), "on")
+
+
+def grey_png(depth: int, ids: np.ndarray) -> bytes:
+    """A grey PNG of few bits, which Pillow cannot write."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
+
+    bits = np.unpackbits(ids.astype(np.uint8)[..., None], axis=2)[..., 8 - depth :]
+    lines = np.packbits(bits.reshape(len(ids), -1), axis=1)
+    raw = b"".join(b"\0" + line.tobytes() for line in lines)
+    header = struct.pack(">IIBBBBB", ids.shape[1], ids.shape[0], depth, 0, 0, 0, 0)
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(raw)), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+def test_grey_masks_of_few_bits_keep_their_ids(depth: int) -> None:
+    ids = np.random.default_rng(depth).integers(0, 2**depth, (7, 11))
+    np.testing.assert_array_equal(read_mask("a", grey_png(depth, ids), (11, 7)), ids)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import fsspec
 
-from jobs.recipe import Recipe
+from jobs.recipes.recipe import Recipe
 from pipelines.io.files import write_json
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import tyro
 
-from jobs.recipe import Recipe, Step, nearest
+from jobs.recipes.recipe import Recipe, Step, nearest
 
 WEIGHTS = ("model", "pretrained", "checkpoint")
 

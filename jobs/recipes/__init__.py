@@ -1,0 +1,1 @@
+"""Studies as lists of commands: the recipes in YAML, and what reads, checks and runs them."""
