@@ -103,3 +103,20 @@ def test_the_page_holds_every_claim_and_its_pictures(tmp_path: Path) -> None:
 def test_a_missing_result_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"nhd evaluate writes"):
         evidence(EvidencePlan(str(tmp_path), str(tmp_path), (str(tmp_path),), "x.md"))
+
+
+def test_a_page_without_a_suffix_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    """Else its pictures would go to a folder of the page's own name."""
+    with pytest.raises(UsageError, match=r"ends in \.md"):
+        EvidencePlan(str(tmp_path), str(tmp_path), (str(tmp_path),), f"{tmp_path}.d/page")
+
+
+def test_rounding_makes_no_identity_fail_and_constant_labels_say_nothing(tmp_path: Path) -> None:
+    found = evaluation(0.88, 0.6, 0.7)
+    found["rows"][1]["agree"] = 1 - 1 / 50_000
+    nothing = {"r_share": None, "r_score": None, "r_similarity": None}
+    found["labels"].append({"label": "dark", **nothing})
+    claims = made(tmp_path, found, segmentation(0.5))
+    assert held(claims, "Every pair") == "yes" and held(claims, "The share") == "yes"
+    found["rows"][1]["agree"] = 0.99
+    assert held(made(tmp_path, found, segmentation(0.5)), "Every pair") == "no"

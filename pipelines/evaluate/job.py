@@ -166,12 +166,10 @@ def _refuse_unlabelled(
         return
     without = sum(found["unlabelled"] for found in counts)
     unknown = sum(found["unknown"] for found in counts)
-    for name in (
-        "setup.json",
-        "setup/" + setup.TABLES,
-        *(f"counts/{found['shard']}.json" for found in counts),
-    ):
-        out.delete(name)  # so that the next attempt may be another
+    # So that the next attempt may be another; setup.json last, as it says what the others are of.
+    made = [f"setup/{name}" for name in out.names("setup")]
+    for name in (*made, *(f"counts/{found['shard']}.json" for found in counts), "setup.json"):
+        out.delete(name)
     raise UsageError(
         f"no image has a class: {without} have no field '{plan.truth}' in their JSON, and of "
         f"{unknown} it names none of the {len(classes)} classes; give --truth or --classes"

@@ -43,6 +43,10 @@ class EvidencePlan:
     command: str = ""
     """What the reader can type to get this page."""
 
+    def __post_init__(self) -> None:
+        if not self.out.endswith(".md"):  # what is left without it is the pictures' folder
+            raise UsageError(f"--out {self.out} is no Markdown file: give a name that ends in .md")
+
 
 def evidence(plan: EvidencePlan) -> list[Claim]:
     """Write the page; UsageError where a result is not there."""
@@ -58,7 +62,7 @@ def evidence(plan: EvidencePlan) -> list[Claim]:
         *label_claims(evaluation),
     ]
     out = absolute(plan.out)
-    beside = out.rpartition(".")[0] or out
+    beside = out.removesuffix(".md")
     shown = _copy(folders, cases, {claim.figure for claim in claims}, beside)
     about = _about(evaluation, segmentations)
     text = _page(plan, claims, shown, about, beside.rpartition("/")[2])

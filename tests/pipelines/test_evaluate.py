@@ -250,6 +250,15 @@ def test_what_cannot_be_evaluated_is_refused(
     assert not (tmp_path / "out" / "setup.json").exists()
 
 
+def test_a_refused_evaluation_leaves_nothing_to_the_next(
+    run: Run, small: Small, tmp_path: Path
+) -> None:
+    """Above all no codes: those of the next may be of other words."""
+    with pytest.raises(UsageError, match="no image has a class"):
+        evaluate(EvaluatePlan(run.url, truth="colour", out=str(tmp_path), **small))
+    assert not [path.name for path in tmp_path.rglob("*.*") if "lock" not in path.name]
+
+
 def test_one_folder_holds_one_evaluation(images: Run, run: Run, small: Small, things: str) -> None:
     with pytest.raises(UsageError, match="truth was class and is now caption"):
         evaluate(EvaluatePlan(run.url, data=things, out=images.url, truth="caption", **small))
