@@ -39,7 +39,7 @@ from pipelines.io.classes import Classes, read_classes
 from pipelines.io.files import write_json
 from pipelines.io.listing import absolute
 from pipelines.io.store import Run
-from pipelines.io.urls import redact, without_secrets
+from pipelines.io.urls import fingerprints, redact, without_secrets
 from pipelines.model_spec import How, ModelSpec
 from pipelines.run import lock
 from pipelines.run.cluster import ray_session
@@ -127,9 +127,9 @@ def _settings(
 def _count(
     plan: EvaluatePlan, out: Run, settings: Settings, shards: Shards, held: lock.Held
 ) -> None:
-    """Write the counts of every shard that has none yet."""
-    done = set(out.names("counts", ".json"))
-    waiting = [item for item in shards.items() if f"{item[0]}.json" not in done]
+    """Write the counts of every shard that has none yet, or has changed since."""
+    done = _counted(out, settings, shards)
+    waiting = [item for item in shards.items() if item[0] not in done]
     if not waiting:
         return
     if already := len(shards) - len(waiting):
@@ -157,6 +157,22 @@ def _count(
             f"({redact(str(error))}); the others are counted: mend the cause and run the same "
             "command again"
         )
+
+
+def _counted(out: Run, settings: Settings, shards: Shards) -> set[str]:
+    """The shards whose counts are of what lies there now; one that is gone keeps its counts."""
+    there = {name.removesuffix(".json") for name in out.names("counts", ".json")} & shards.keys()
+    if settings.source == "dense":
+        return there
+    try:
+        now = fingerprints(shards[shard] for shard in there)
+    except OSError as error:
+        raise Incomplete(f"{error}; run the same command again") from error
+    of = {shard: json.loads(out.read("counts", f"{shard}.json"))["source"] for shard in there}
+    changed = {shard for shard in there if now[shards[shard]] not in (None, of[shard])}
+    if changed:
+        _say(f"{len(changed)} shards have changed and are counted again, first {min(changed)}")
+    return there - changed
 
 
 def _refuse_unlabelled(
