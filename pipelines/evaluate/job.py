@@ -78,6 +78,8 @@ def _evaluate(
     pool = attention_pool.attention_pool_of(loaded.model.visual)
     geometry = geometry_of(attention_pool.directions_of(pool))
     moments = source.moments()
+    if not bool(moments.neurons.comoment.any()):
+        raise UsageError(f"nothing varies over the {moments.count} images of {source.url}")
     if not setup.is_ready(out):
         asked = FitPlan(plan.run, words=plan.words)
         atoms = dictionary_of(loaded, asked).atoms if words else None

@@ -64,6 +64,8 @@ def read_classes(name: str) -> Classes:
     if os.path.exists(name) or "://" in name:
         lines = [line.strip() for line in _read(name).splitlines() if line.strip()]
         texts = [tuple(t.strip() for t in line.split(",") if t.strip()) for line in lines]
+        if not all(texts):
+            raise UsageError(f"{name} has a line without a class: {lines[texts.index(())]}")
         return Classes(tuple(text[0] for text in texts), tuple(texts))
     listed = tuple(part.strip() for part in name.split(",") if part.strip())
     if len(listed) < 2:

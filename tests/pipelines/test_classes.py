@@ -49,11 +49,13 @@ def test_a_class_of_several_texts_is_their_mean(tmp_path: Path) -> None:
         ("nowhere.json", "cannot be read"),
         ("broken.json", "holds no classes"),
         ("empty.json", "without texts: b"),
+        ("commas.txt", "line without a class: ,"),
     ],
 )
 def test_what_is_no_list_of_classes_is_refused(text: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "broken.json").write_text('{"names": []}')
     entries = [{"name": "a", "texts": ["a"]}, {"name": "b", "texts": []}]
     (tmp_path / "empty.json").write_text(json.dumps({"classes": entries}))
+    (tmp_path / "commas.txt").write_text("car\n,\ntree\n")
     with pytest.raises(UsageError, match=said):
-        read_classes(str(tmp_path / text) if text.endswith(".json") else text)
+        read_classes(str(tmp_path / text) if "." in text else text)

@@ -265,6 +265,13 @@ def test_a_shard_that_changed_is_counted_again(
     assert not seen[0]["correct"].equals(seen[1]["correct"])
 
 
+def test_a_run_of_one_image_is_refused(small: Small, tmp_path: Path) -> None:
+    write_scenes(str(tmp_path), 1, seed=0, per_shard=1, objects=1)
+    extract(plan(f"{tmp_path}/*.tar", str(tmp_path / "run"), model=ModelSpec("tiny")))
+    with pytest.raises(UsageError, match="nothing varies over the 1 images"):
+        evaluate(EvaluatePlan(str(tmp_path / "run"), **{**small, "atoms": ()}))
+
+
 def test_a_refused_evaluation_leaves_nothing_to_the_next(
     run: Run, small: Small, tmp_path: Path
 ) -> None:
