@@ -13,10 +13,12 @@ from pipelines.errors import UsageError
 from pipelines.evidence.claims import Claim
 from pipelines.evidence.page import EvidencePlan, evidence
 
+WEIGHTS = "0" * 64
+
 
 def row(experiment: str, unit: str, accuracy: float, **more: Any) -> dict[str, Any]:
     sizes = {"k": None, "keep": None, "atoms": None, "control": False}
-    rest = {"agree": 1.0, "explained": accuracy}
+    rest = {"agree": 1.0, "explained": accuracy, "low": accuracy - 0.01, "high": accuracy + 0.01}
     return {"experiment": experiment, "unit": unit, "accuracy": accuracy, **sizes, **rest, **more}
 
 
@@ -32,7 +34,7 @@ def evaluation(pairs: float, neurons: float, better: float) -> dict[str, Any]:
     r = {"r_share": better, "r_score": 0.5, "r_similarity": 0.6}
     return {
         "model": "tiny",
-        "weights_sha256": "0" * 64,
+        "weights_sha256": WEIGHTS,
         "classes": 12,
         "seen": {"images": 100},
         "rows": rows,
@@ -47,14 +49,21 @@ def segmentation(product: float) -> dict[str, Any]:
     lead = {"method": "product", "over": "heads", "low": 0.01, "high": 0.02}
     view = {"stride": 0.5, "taper": False, "scales": [1.0]}
     images = {"measured": 7}
-    return {"results": rows, "leads": [lead], "view": view, "images": images, "classes": [1, 2]}
+    found = {"weights_sha256": WEIGHTS}
+    return found | {
+        "results": rows,
+        "leads": [lead],
+        "view": view,
+        "images": images,
+        "classes": [1, 2],
+    }
 
 
 def made(folder: Path, found: dict[str, Any], maps: dict[str, Any]) -> list[Claim]:
     (folder / "overlays").mkdir(parents=True, exist_ok=True)
     case = {"neuron": 3, "score": 0.2, "heads": [1], "words": [["car"]]}
     for name, content in (
-        ("evaluation", found), ("segmentation", maps), ("cases", {"cases": [case]})
+        ("evaluation", found), ("segmentation", maps), ("cases", {"cases": [case], "weights_sha256": WEIGHTS})
     ):  # fmt: skip
         (folder / f"{name}.json").write_text(json.dumps(content))
     noise = np.random.default_rng(0).integers(0, 255, (900, 2000, 3), dtype=np.uint8)
@@ -103,3 +112,31 @@ def test_the_page_holds_every_claim_and_its_pictures(tmp_path: Path) -> None:
 def test_a_missing_result_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"nhd evaluate writes"):
         evidence(EvidencePlan(str(tmp_path), str(tmp_path), (str(tmp_path),), "x.md"))
+
+
+def test_a_page_without_a_suffix_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    """Else its pictures would go to a folder of the page's own name."""
+    with pytest.raises(UsageError, match=r"ends in \.md"):
+        EvidencePlan(str(tmp_path), str(tmp_path), (str(tmp_path),), f"{tmp_path}.d/page")
+
+
+def test_rounding_makes_no_identity_fail_and_constant_labels_say_nothing(tmp_path: Path) -> None:
+    found = evaluation(0.88, 0.6, 0.7)
+    found["rows"][1]["agree"] = 1 - 1 / 50_000
+    nothing = {"r_share": None, "r_score": None, "r_similarity": None}
+    found["labels"].append({"label": "dark", **nothing})
+    claims = made(tmp_path, found, segmentation(0.5))
+    assert held(claims, "Every pair") == "yes" and held(claims, "The share") == "yes"
+    found["rows"][1]["agree"] = 0.99
+    assert held(made(tmp_path, found, segmentation(0.5)), "Every pair") == "no"
+
+
+def test_results_of_two_models_are_not_mixed(tmp_path: Path) -> None:
+    other = segmentation(0.5) | {"weights_sha256": "1" * 64}
+    with pytest.raises(UsageError, match="other weights"):
+        made(tmp_path, evaluation(0.88, 0.6, 0.7), other)
+
+
+def test_a_lead_within_the_intervals_is_not_clear(tmp_path: Path) -> None:
+    claims = made(tmp_path, evaluation(0.61, 0.6, 0.7), segmentation(0.5))
+    assert held(claims, "Few pairs") == "not clearly"

@@ -44,3 +44,10 @@ def test_data_stay_text_and_pictures_lie_inside() -> None:
     assert "onerror=&#34;" in text and "<img src=x" not in text
     assert re.findall(r'src="([^"]{0,22})', text) == ["data:image/png;base64,"]
     assert 'width="320" height="100"' in text and "http" not in text.replace("http-equiv", "")
+
+
+def test_numbers_and_truths_of_numpy_read_as_those_of_python() -> None:
+    table = pd.DataFrame({"r": np.array([np.nan, 0.5], np.float32), "alive": [True, False]})
+    text = study_page(study(table))
+    assert ">–<" in text and ">nan<" not in text
+    assert ">True<" in text and ">False<" in text

@@ -39,7 +39,7 @@ from pipelines.io.classes import Classes, read_classes
 from pipelines.io.files import write_json
 from pipelines.io.listing import absolute
 from pipelines.io.store import Run
-from pipelines.io.urls import redact, without_secrets
+from pipelines.io.urls import fingerprints, redact, without_secrets
 from pipelines.model_spec import How, ModelSpec
 from pipelines.run import lock
 from pipelines.run.cluster import ray_session
@@ -78,6 +78,8 @@ def _evaluate(
     pool = attention_pool.attention_pool_of(loaded.model.visual)
     geometry = geometry_of(attention_pool.directions_of(pool))
     moments = source.moments()
+    if not bool(moments.neurons.comoment.any()):
+        raise UsageError(f"nothing varies over the {moments.count} images of {source.url}")
     if not setup.is_ready(out):
         asked = FitPlan(plan.run, words=plan.words)
         atoms = dictionary_of(loaded, asked).atoms if words else None
@@ -127,9 +129,9 @@ def _settings(
 def _count(
     plan: EvaluatePlan, out: Run, settings: Settings, shards: Shards, held: lock.Held
 ) -> None:
-    """Write the counts of every shard that has none yet."""
-    done = set(out.names("counts", ".json"))
-    waiting = [item for item in shards.items() if f"{item[0]}.json" not in done]
+    """Write the counts of every shard that has none yet, or has changed since."""
+    done = _counted(out, settings, shards)
+    waiting = [item for item in shards.items() if item[0] not in done]
     if not waiting:
         return
     if already := len(shards) - len(waiting):
@@ -159,6 +161,22 @@ def _count(
         )
 
 
+def _counted(out: Run, settings: Settings, shards: Shards) -> set[str]:
+    """The shards whose counts are of what lies there now; one that is gone keeps its counts."""
+    there = {name.removesuffix(".json") for name in out.names("counts", ".json")} & shards.keys()
+    if settings.source == "dense":
+        return there
+    try:
+        now = fingerprints(shards[shard] for shard in there)
+    except OSError as error:
+        raise Incomplete(f"{error}; run the same command again") from error
+    of = {shard: json.loads(out.read("counts", f"{shard}.json"))["source"] for shard in there}
+    changed = {shard for shard in there if now[shards[shard]] not in (None, of[shard])}
+    if changed:
+        _say(f"{len(changed)} shards have changed and are counted again, first {min(changed)}")
+    return there - changed
+
+
 def _refuse_unlabelled(
     plan: EvaluatePlan, out: Run, counts: list[dict[str, Any]], classes: Classes
 ) -> None:
@@ -166,12 +184,10 @@ def _refuse_unlabelled(
         return
     without = sum(found["unlabelled"] for found in counts)
     unknown = sum(found["unknown"] for found in counts)
-    for name in (
-        "setup.json",
-        "setup/" + setup.TABLES,
-        *(f"counts/{found['shard']}.json" for found in counts),
-    ):
-        out.delete(name)  # so that the next attempt may be another
+    # So that the next attempt may be another; setup.json last, as it says what the others are of.
+    made = [f"setup/{name}" for name in out.names("setup")]
+    for name in (*made, *(f"counts/{found['shard']}.json" for found in counts), "setup.json"):
+        out.delete(name)
     raise UsageError(
         f"no image has a class: {without} have no field '{plan.truth}' in their JSON, and of "
         f"{unknown} it names none of the {len(classes)} classes; give --truth or --classes"

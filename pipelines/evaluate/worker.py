@@ -17,6 +17,7 @@ from pipelines.evaluate.source import Dense, Images, Labelled, Truth
 from pipelines.extract.decomposer import Decomposer
 from pipelines.io.store import Run
 from pipelines.io.stream import Clock
+from pipelines.io.urls import fingerprint
 from pipelines.model_spec import How, ModelSpec
 from pipelines.models import load_model
 from pipelines.run.runner import Done
@@ -75,6 +76,7 @@ class Evaluator:
     def work(self, item: tuple[str, str]) -> Done:
         """Count a shard, given its id and URL."""
         shard, url = item
+        source = fingerprint(url) if isinstance(self.source, Images) else None
         seen, counts = Counter(dict.fromkeys(SEEN, 0)), _Counts()
         name = url if isinstance(self.source, Images) else shard
         with torch.inference_mode():
@@ -84,7 +86,7 @@ class Evaluator:
                 self.images += len(batch.truth)
                 self.clock.add("forward", start)
         self.rejected += seen["rejected"]
-        return Done({"shard": shard, **seen, **counts.as_json()})
+        return Done({"shard": shard, "source": source, **seen, **counts.as_json()})
 
     def _count(self, batch: Labelled, counts: "_Counts") -> None:
         if not bool(batch.embedding.isfinite().all()):

@@ -43,13 +43,19 @@ class EvidencePlan:
     command: str = ""
     """What the reader can type to get this page."""
 
+    def __post_init__(self) -> None:
+        if not self.out.endswith(".md"):  # what is left without it is the pictures' folder
+            raise UsageError(f"--out {self.out} is no Markdown file: give a name that ends in .md")
+
 
 def evidence(plan: EvidencePlan) -> list[Claim]:
-    """Write the page; UsageError where a result is not there."""
+    """Write the page; UsageError where a result is not there, or of another model."""
     folders = [Run(absolute(url)) for url in (plan.evaluation, plan.cases, *plan.segmentation)]
     evaluation = _read(folders[0], "evaluation.json", "nhd evaluate")
-    cases = _read(folders[1], "cases.json", "nhd explain --search")["cases"]
+    search = _read(folders[1], "cases.json", "nhd explain --search")
     segmentations = [_read(f, "segmentation.json", "nhd segment") for f in folders[2:]]
+    _same_weights([evaluation, search, *segmentations], folders)
+    cases = search["cases"]
     claims = [
         *fidelity_claims(evaluation),
         *monosemantic_claims(evaluation),
@@ -58,7 +64,7 @@ def evidence(plan: EvidencePlan) -> list[Claim]:
         *label_claims(evaluation),
     ]
     out = absolute(plan.out)
-    beside = out.rpartition(".")[0] or out
+    beside = out.removesuffix(".md")
     shown = _copy(folders, cases, {claim.figure for claim in claims}, beside)
     about = _about(evaluation, segmentations)
     text = _page(plan, claims, shown, about, beside.rpartition("/")[2])
@@ -70,6 +76,16 @@ def _read(folder: Run, name: str, command: str) -> Any:
     if not folder.exists(name):
         raise UsageError(f"{folder.url} has no {name}: it is what {command} writes; run it first")
     return json.loads(folder.read(name))
+
+
+def _same_weights(found: list[Any], folders: list[Run]) -> None:
+    weights = [one["weights_sha256"] for one in found]
+    for folder, other in zip(folders, weights, strict=True):
+        if other != weights[0]:
+            raise UsageError(
+                f"{folder.url} was made with other weights ({other[:12]}) than {folders[0].url} "
+                f"({weights[0][:12]}); give results of one model"
+            )
 
 
 def _copy(folders: list[Run], cases: list[Any], wanted: set[str], beside: str) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """A concept: the images it scores highest on, and each of its pairs."""
 
+import hashlib
 import re
 from typing import Any
 
@@ -23,6 +24,8 @@ from pipelines.explain.rows import (
     strength,
 )
 from pipelines.models import check_words, text_embeddings
+
+LONGEST = 60  # characters of a text in a file's name
 
 
 def concept_sheet(fitted: Fitted, text: str) -> Sheet:
@@ -49,13 +52,22 @@ def concept_sheet(fitted: Fitted, text: str) -> Sheet:
     )
     both = zip(pairs.tolist(), alignment, strict=True)
     return Sheet(
-        "concept-" + re.sub(r"\W+", "-", text.lower()).strip("-"),
+        _name(text),
         f"The concept '{text}' and its pairs",
         "The pairs whose signed directions point most at the text; alignment is their cosine. "
         f"The numbers of the first row are {'scores' if measure == 'score' else 'similarities'}.",
         found,
         (top, *(_pair_row(fitted, pair, cosine) for pair, cosine in both)),
     )
+
+
+def _name(text: str) -> str:
+    """Of its files; where the text's words alone will not do, with some digits of its hash."""
+    name = re.sub(r"\W+", "-", text.lower()).strip("-")
+    if not 0 < len(name) <= LONGEST:
+        digits = hashlib.sha256(text.encode()).hexdigest()[:8]
+        name = f"{name[:LONGEST]}-{digits}".strip("-")
+    return f"concept-{name}"
 
 
 def _pair_row(fitted: Fitted, pair: int, alignment: float) -> Row:

@@ -91,5 +91,6 @@ def _search(fitted: Fitted, plan: ExplainPlan) -> tuple[list[Sheet], list[str]]:
     table = case_table(fitted, search(fitted))
     best = best_cases(fitted, table, plan.search or 0)
     write_parquet(f"{plan.folder}/cases.parquet", table, {"nhd": fitted.info})
-    write_json(f"{plan.folder}/cases.json", {"run": without_secrets(plan.run), "cases": best})
+    about = {"run": without_secrets(plan.run), "weights_sha256": fitted.info["weights_sha256"]}
+    write_json(f"{plan.folder}/cases.json", about | {"cases": best})
     return [neuron_sheet(fitted, row["neuron"], row["heads"]) for row in best], lines(best)

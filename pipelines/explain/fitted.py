@@ -1,6 +1,6 @@
 """A fitted run with its model, as all explanations need it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -13,11 +13,10 @@ from nhd_ops import attention_pool, components, sub_concepts
 from nhd_ops.attention_pool import AttentionPool
 from nhd_ops.contributions import Directions
 from nhd_ops.moments import Moments, from_tensors
+from pipelines.analyse.same_model import model_of, preprocessing_of
 from pipelines.errors import UsageError
-from pipelines.io.preprocess import DECODERS
 from pipelines.io.store import Run, moments_header
-from pipelines.model_spec import How
-from pipelines.models import LoadedModel, load_model
+from pipelines.models import LoadedModel
 
 MOMENTS = "fit/moments.safetensors"
 
@@ -72,7 +71,7 @@ def open_fitted(url: str) -> Fitted:
     """Read what a run's fit holds and load its model.
 
     Raises UsageError where there is no run or no fit, where images were added since the fit, and
-    where the model's weights are not those of the run.
+    where the model's weights or preprocessing are not those of the run.
     """
     run = Run(url)
     info = run.info
@@ -80,7 +79,8 @@ def open_fitted(url: str) -> Fitted:
     neurons = run.table("fit/neurons.parquet").drop_columns(["direction"]).to_pandas()
     exemplars = run.table("fit/exemplars.parquet")
     moments = _moments(run)
-    loaded = _model(run, info)
+    loaded = model_of(run)
+    loaded = replace(loaded, pixels=replace(loaded.pixels, how=preprocessing_of(run, loaded)))
     pool = attention_pool.attention_pool_of(loaded.model.visual)
     directions = attention_pool.directions_of(pool)
     first = neurons[neurons["rank"] == 0].reset_index(drop=True)
@@ -99,14 +99,3 @@ def _moments(run: Run) -> Moments:
             f"--run {run.url} again"
         )
     return moments
-
-
-def _model(run: Run, info: dict[str, Any]) -> LoadedModel:
-    exact = str(info["preprocess_id"]).startswith(DECODERS["exact"])
-    how: How = "exact" if exact else "fast"
-    loaded = load_model(info["model"], info["pretrained"], info["checkpoint"], how=how)
-    if loaded.weights_sha256 != info["weights_sha256"]:
-        raise UsageError(
-            f"the weights of {info['model']} are no longer those that {run.url} was made with"
-        )
-    return loaded

@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+import numpy as np
+
 
 def signed(value: Any, digits: int = 2) -> str:
     """+0.40 or −0.15, with a true minus; an en dash where there is no number."""
@@ -46,4 +48,4 @@ def raw(value: Any) -> str:
 
 def missing(value: Any) -> bool:
     """None or not a number."""
-    return value is None or (isinstance(value, float) and math.isnan(value))
+    return value is None or (isinstance(value, float | np.floating) and math.isnan(value))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from PIL import Image
 
@@ -98,7 +99,7 @@ def _figure(figure: Figure) -> dict[str, Any]:
 def _cell(value: Any, as_percent: bool) -> _Cell:
     if missing(value) or value is pd.NA:
         return _Cell("–", "", False)
-    if isinstance(value, bool) or not hasattr(value, "__float__"):
+    if isinstance(value, bool | np.bool_) or not hasattr(value, "__float__"):
         return _Cell(str(value), "", False)
     if as_percent:
         return _Cell(percent(float(value)), raw(value), True)

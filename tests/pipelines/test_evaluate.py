@@ -1,6 +1,7 @@
 """Evaluate: identities hold, counts do not depend on who counts, and nothing is counted twice."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -249,6 +250,36 @@ def test_what_cannot_be_evaluated_is_refused(
     with pytest.raises(UsageError, match=says):
         evaluate(EvaluatePlan(run.url, **{**small, **asked}))
     assert not (tmp_path / "out" / "setup.json").exists()
+
+
+def test_a_shard_that_changed_is_counted_again(
+    run: Run, small: Small, things: str, tmp_path: Path
+) -> None:
+    one, other, _ = expand(things)
+    data, asked = tmp_path / "one.tar", {**small, "atoms": (), "seeds": ()}
+    plan_ = EvaluatePlan(run.url, data=str(data), out=str(tmp_path / "out"), **asked)
+    seen = []
+    for lying in (one, other):
+        data.write_bytes(Path(lying).read_bytes())
+        os.utime(data, ns=(1, len(seen)))
+        seen.append(evaluate(plan_).rows)
+    assert not seen[0]["correct"].equals(seen[1]["correct"])
+
+
+def test_a_run_of_one_image_is_refused(small: Small, tmp_path: Path) -> None:
+    write_scenes(str(tmp_path), 1, seed=0, per_shard=1, objects=1)
+    extract(plan(f"{tmp_path}/*.tar", str(tmp_path / "run"), model=ModelSpec("tiny")))
+    with pytest.raises(UsageError, match="nothing varies over the 1 images"):
+        evaluate(EvaluatePlan(str(tmp_path / "run"), **{**small, "atoms": ()}))
+
+
+def test_a_refused_evaluation_leaves_nothing_to_the_next(
+    run: Run, small: Small, tmp_path: Path
+) -> None:
+    """Above all no codes: those of the next may be of other words."""
+    with pytest.raises(UsageError, match="no image has a class"):
+        evaluate(EvaluatePlan(run.url, truth="colour", out=str(tmp_path), **small))
+    assert not [path.name for path in tmp_path.rglob("*.*") if "lock" not in path.name]
 
 
 def test_one_folder_holds_one_evaluation(images: Run, run: Run, small: Small, things: str) -> None:

@@ -18,6 +18,7 @@ from nhd_ops.attention_pool import feature_map
 from nhd_ops.spatial_maps import spatial_maps
 from pipelines.analyse.fit import FitPlan, fit
 from pipelines.errors import UsageError
+from pipelines.explain.concept import _name
 from pipelines.explain.explain import Explained, ExplainPlan, explain
 from pipelines.explain.fitted import open_fitted
 from pipelines.explain.heat import enlarge, heat_of
@@ -282,6 +283,14 @@ def test_what_does_not_exist_is_refused(what: dict, says: str, run: Run, tmp_pat
     with pytest.raises(UsageError, match=says):
         explain(ExplainPlan(run.url, str(tmp_path / "out"), **what))
     assert not (tmp_path / "out").exists()
+
+
+def test_every_text_has_files_of_its_own() -> None:
+    """Whatever its length, and even without a word."""
+    texts = ["car", "!", "?", "the car " * 40, "the car " * 41]
+    names = [_name(text) for text in texts]
+    assert len(set(names)) == len(names) and max(map(len, names)) < 100
+    assert names[0] == "concept-car"
 
 
 def test_a_run_that_grew_since_its_fit_is_refused(run: Run, tmp_path: Path) -> None:
