@@ -62,9 +62,8 @@ def segmentation(product: float) -> dict[str, Any]:
 def made(folder: Path, found: dict[str, Any], maps: dict[str, Any]) -> list[Claim]:
     (folder / "overlays").mkdir(parents=True, exist_ok=True)
     case = {"neuron": 3, "score": 0.2, "heads": [1], "words": [["car"]]}
-    for name, content in (
-        ("evaluation", found), ("segmentation", maps), ("cases", {"cases": [case], "weights_sha256": WEIGHTS})
-    ):  # fmt: skip
+    cases = {"cases": [case], "weights_sha256": WEIGHTS}
+    for name, content in {"evaluation": found, "segmentation": maps, "cases": cases}.items():
         (folder / f"{name}.json").write_text(json.dumps(content))
     noise = np.random.default_rng(0).integers(0, 255, (900, 2000, 3), dtype=np.uint8)
     Image.fromarray(noise).save(folder / "overlays" / "000.png")
