@@ -14,6 +14,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -30,7 +31,9 @@ from pipelines.tiny.model import preprocess
 
 
 def noise(size: tuple[int, int], mode: str = "RGB") -> Image.Image:
-    grey = Image.effect_noise(size, 90)
+    """The same pixels whatever else has drawn noise in this process (Pillow's own has no seed)."""
+    values = np.random.default_rng([*size, 1]).normal(128, 90, size[::-1])
+    grey = Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
     if mode == "I;16":
         return grey.convert("I").point(lambda v: v * 200 + 9).convert("I;16")
     coloured = Image.merge("RGB", (grey, grey.transpose(Image.Transpose.ROTATE_180), grey))
@@ -165,7 +168,8 @@ def test_cropping_while_resizing_agrees_with_cropping_afterwards(
     if mode in ("1", "P"):  # nearest neighbours: where two are as near, either may be taken
         assert (difference > 0).float().mean() <= 1 / 128
     else:  # a colour of CMYK, or one with alpha, is a product of two channels
-        assert difference.max() <= (2 if mode in ("CMYK", "LA", "RGBA") else 1)
+        # Each of the two passes of a resize rounds.
+        assert difference.max() <= (3 if mode in ("CMYK", "LA", "RGBA") else 2)
 
 
 def test_the_middle_of_a_very_long_image_is_exact() -> None:
