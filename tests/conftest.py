@@ -22,8 +22,10 @@ RANDOM = ModelSpec("tiny", pretrained="none")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, so that two test processes end at about the same time."""
     order = (
-        "test_faults", "test_demo", "test_runner", "test_segment_job", "test_extraction",
-        "test_fit", "test_evaluate", "test_explain", "test_paper", "test_segmenter",
+        "test_faults", "test_runner", "test_demo", "test_extraction", "test_s3", "test_images",
+        "test_evaluate", "test_tiny", "test_attention_pool", "test_models", "test_segment_job",
+        "test_cli", "test_preprocess", "test_explain", "test_segmenter", "test_security",
+        "test_paper", "test_commit",
     )  # fmt: skip
     places = {name: place for place, name in enumerate(order)}
     items.sort(key=lambda item: places.get(item.path.stem, len(order)))

@@ -143,6 +143,7 @@ def test_fewer_atoms_than_none_are_refused() -> None:
         FitPlan("run", atoms=-1)
 
 
+@pytest.mark.slow
 @pytest.mark.cluster
 def test_ray_tasks_fit_what_one_process_fits(
     ray: object, fitted: Run, monkeypatch: pytest.MonkeyPatch

@@ -187,6 +187,7 @@ class Dying(SegmentWorker):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.slow
 @pytest.mark.cluster
 def test_two_actors_one_of_which_is_killed_give_the_same_sums(
     ray: object, data: str, done: Path, tmp_path: Path
