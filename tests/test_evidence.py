@@ -61,8 +61,10 @@ def segmentation(product: float) -> dict[str, Any]:
 
 def made(folder: Path, found: dict[str, Any], maps: dict[str, Any]) -> list[Claim]:
     (folder / "overlays").mkdir(parents=True, exist_ok=True)
-    case = {"neuron": 3, "score": 0.2, "heads": [1], "words": [["car"]]}
-    cases = {"cases": [case], "weights_sha256": WEIGHTS}
+    heads = {"score": 0.2, "heads": [1, 2], "words": [["car"], ["tree"]]}
+    unclear = {"neuron": 3, "image_coherence": [0.9, 0.1], "words_fit_images": [0.9, 0.9]} | heads
+    case = {"neuron": 4, "image_coherence": [0.5, 0.5], "words_fit_images": [0.6, 0.5]} | heads
+    cases = {"cases": [unclear, case], "weights_sha256": WEIGHTS}
     for name, content in {"evaluation": found, "segmentation": maps, "cases": cases}.items():
         (folder / f"{name}.json").write_text(json.dumps(content))
     Image.new("RGB", SIZE, "navy").save(folder / "overlays" / "000.png")
@@ -85,6 +87,7 @@ def test_claims_hold_or_fail_as_the_results_say(tmp_path: Path) -> None:
     assert held(bad, "The share").startswith("partly") and held(good, "The share") == "yes"
     identities = [claim for claim in good if claim.kind == "identity"]
     assert [claim.held for claim in identities] == ["yes"]
+    assert any("neuron 4" in claim.ours for claim in good)
 
 
 def test_a_ceiling_is_said_and_variance_decides(tmp_path: Path) -> None:

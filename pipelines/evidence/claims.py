@@ -164,11 +164,21 @@ def label_claims(evaluation: Found) -> list[Claim]:
     ]
 
 
+def clearest(cases: list[Found]) -> Found:
+    """The case whose weakest head is best: alike images, which its words fit."""
+
+    def weakest(case: Found) -> float:
+        both = zip(case["image_coherence"], case["words_fit_images"], strict=True)
+        return float(min(coherence * fit for coherence, fit in both))
+
+    return max(cases, key=weakest)
+
+
 def case_claims(cases: list[Found]) -> list[Claim]:
     """What `nhd explain --search` found; whether it convinces is for the reader."""
     if not cases:
         return []
-    first = cases[0]
+    first = clearest(cases)
     heads = "; ".join(
         f"head {head}: {', '.join(words[:3])}"
         for head, words in zip(first["heads"], first["words"], strict=True)
@@ -177,7 +187,8 @@ def case_claims(cases: list[Found]) -> list[Claim]:
         Claim(
             "The heads of one neuron carry different sub-concepts",
             "pictures only",
-            f"clearest case, neuron {first['neuron']} (score {first['score']:.2f}): {heads}",
+            f"of the {len(cases)} neurons of highest score the one whose weakest head is cleanest, "
+            f"neuron {first['neuron']} (score {first['score']:.3f}): {heads}",
             "finding",
             "see the picture",
             "sub_concepts.png",

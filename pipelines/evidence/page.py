@@ -11,6 +11,7 @@ from pipelines.errors import UsageError
 from pipelines.evidence.claims import (
     Claim,
     case_claims,
+    clearest,
     fidelity_claims,
     label_claims,
     monosemantic_claims,
@@ -24,7 +25,7 @@ PICTURES = {
     "ablation.png": "Zero-shot accuracy with a share of the units kept, the others at their mean.",
     "text.png": "Zero-shot accuracy with every direction replaced by a few words.",
     "polysemanticity.png": "How alike the ten images are that pairs and neurons fire on.",
-    "sub_concepts.png": "The clearest neuron that its heads split, with what each head looks at.",
+    "sub_concepts.png": "A neuron that its heads split, with what each head looks at.",
     "segmentation.png": "A scene, its truth, and every method's map.",
 }
 WIDTH, COLOURS = 1400, 192
@@ -93,7 +94,7 @@ def _copy(folders: list[Run], cases: list[Any], wanted: set[str], beside: str) -
     sources = {name: (folders[0], name) for name in PICTURES}
     sources["segmentation.png"] = (folders[-1], "overlays/000.png")
     if cases:
-        sources["sub_concepts.png"] = (folders[1], f"neuron-{cases[0]['neuron']}.png")
+        sources["sub_concepts.png"] = (folders[1], f"neuron-{clearest(cases)['neuron']}.png")
     shown = {}
     for name, caption in PICTURES.items():
         folder, path = sources[name]
