@@ -365,7 +365,7 @@ def decoded_elsewhere(
     return found
 
 
-@pytest.mark.parametrize("how", ["fast", "exact"])
+@pytest.mark.parametrize("how", ["fast", pytest.param("exact", marks=pytest.mark.slow)])
 def test_bombs_take_no_memory_and_long_and_large_images_only_their_own(
     how: str, tmp_path: Path
 ) -> None:
