@@ -115,6 +115,7 @@ def test_any_batch_size_and_sharding_gives_the_same(
         same_moments(Run(dense_run).moments(), Run(str(tmp_path / run)).moments(), 1e-5)
 
 
+@pytest.mark.slow  # test_faults shows the same, with workers killed
 @pytest.mark.cluster
 def test_ray_actors_give_what_one_process_gives(
     ray: object, dense_run: str, scenes: str, tmp_path: Path
