@@ -5,12 +5,12 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-import fsspec
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from pipelines.errors import UsageError
+from pipelines.io.words import read_text
 from pipelines.models import LoadedModel, check_words, text_embeddings
 from pipelines.tiny.scenes import PARTS, THINGS
 
@@ -60,9 +60,11 @@ def read_classes(name: str) -> Classes:
     if name in BUILT_IN:
         return _plain(THINGS if name == "scene-things" else PARTS)
     if name.endswith(".json"):
-        return _from_json(name, _read(name))
+        return _from_json(name, read_text(name, "classes file"))
     if os.path.exists(name) or "://" in name:
-        lines = [line.strip() for line in _read(name).splitlines() if line.strip()]
+        lines = [
+            line.strip() for line in read_text(name, "classes file").splitlines() if line.strip()
+        ]
         texts = [tuple(t.strip() for t in line.split(",") if t.strip()) for line in lines]
         if () in texts:
             raise UsageError(f"line '{lines[texts.index(())]}' of {name} names no class")
@@ -105,12 +107,3 @@ def _from_json(name: str, text: str) -> Classes:
     if not all(texts):
         raise UsageError(f"{name} has a class without texts: {names[texts.index(())]}")
     return Classes(names, texts)
-
-
-def _read(path: str) -> str:
-    try:
-        with fsspec.open(path, "rt", encoding="utf-8") as file:
-            text: str = file.read()
-    except (OSError, ValueError) as error:
-        raise UsageError(f"the classes of {path} cannot be read: {error}") from error
-    return text

@@ -17,7 +17,7 @@ def word_list(name: str) -> list[str]:
     elif name.startswith("common:"):
         text = "\n".join(_common(name.removeprefix("common:")))
     else:
-        text = _read(name)
+        text = read_text(name, "word list")
     words = list(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
     if len(words) < 2:
         raise UsageError(f"the word list {name} holds fewer than two words")
@@ -35,10 +35,11 @@ def _common(count: str) -> list[str]:
     return found
 
 
-def _read(path: str) -> str:
+def read_text(path: str, what: str) -> str:
+    """The text of a file at a path or URL; UsageError, which calls it `what`, if it has none."""
     try:
         with fsspec.open(path, "rt", encoding="utf-8") as file:
             text: str = file.read()
     except (OSError, ValueError) as error:
-        raise UsageError(f"the word list {path} cannot be read: {error}") from error
+        raise UsageError(f"the {what} {path} cannot be read: {error}") from error
     return text
