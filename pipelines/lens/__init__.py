@@ -1,0 +1,1 @@
+"""Lenses: fitted once on a reference sample, so that scores stay comparable between runs."""

@@ -1,0 +1,95 @@
+"""A lens: what was learned once on a reference sample, and what later runs are scored with.
+
+    <lens>/lens.json            what it is of: weights, preprocessing, concepts, reference, its id
+    <lens>/lens.safetensors     the tensors of `Lens`
+    <lens>/concepts.parquet     concept, slug, rule (paper or grounded), rank, pair, head, neuron,
+                                weight, r, words: the concept pairs of both kinds, to be queried
+    <lens>/pairs.parquet        pair, head, neuron, sign, mean, std, words
+
+`lens.json` is written last, so a lens is there when it is.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from safetensors.torch import load, save
+from torch import Tensor
+
+from nhd_ops.grounded import Grounded
+from pipelines.errors import UsageError
+from pipelines.io.files import atomic_write, write_json, write_parquet
+from pipelines.io.store import Run
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Lens:
+    """Everything that scoring an image through a lens needs."""
+
+    info: dict[str, Any]
+    """`lens.json`: model, pretrained, checkpoint, weights_sha256, preprocess_id, concepts (a list
+    of {slug, text}), pairs_per_concept, images, reference, code_version, and `id`."""
+    mean: Tensor
+    """[H,C] fp32, of the coefficients over the reference sample."""
+    deviation: Tensor
+    """[H,C] fp32, ≥ 0."""
+    signs: Tensor
+    """[H,C] fp32, ±1."""
+    pairs: Tensor
+    """[Q,k] int64: concept pairs by the paper's rule, with these signs."""
+    grounded: Grounded
+
+    @property
+    def id(self) -> str:
+        """SHA-256 of its tensors: two runs with the same were scored alike."""
+        found: str = self.info["id"]
+        return found
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The concepts' texts, in order."""
+        return tuple(concept["text"] for concept in self.info["concepts"])
+
+
+def write_lens(url: str, lens: Lens, concepts: pa.Table, pairs: pa.Table) -> Lens:
+    """Write all files of a lens; return it with its id."""
+    at = Run(url).at
+    data = save({name: tensor.contiguous() for name, tensor in _tensors(lens).items()})
+    info = lens.info | {
+        "schema_version": SCHEMA_VERSION,
+        "id": hashlib.sha256(data).hexdigest(),
+    }
+    write_parquet(at("concepts.parquet"), concepts)
+    write_parquet(at("pairs.parquet"), pairs)
+    atomic_write(at("lens.safetensors"), data)
+    write_json(at("lens.json"), info)
+    return Lens(info, lens.mean, lens.deviation, lens.signs, lens.pairs, lens.grounded)
+
+
+def read_lens(url: str) -> Lens:
+    """Read a lens; UsageError where there is none, or where its files do not belong together."""
+    folder = Run(url)
+    if not folder.exists("lens.json"):
+        raise UsageError(f"{url} is not a lens: it has no lens.json; make one with nhd calibrate")
+    info = json.loads(folder.read("lens.json"))
+    data = folder.read("lens.safetensors")
+    if hashlib.sha256(data).hexdigest() != info["id"]:
+        raise UsageError(f"{url} is damaged: lens.safetensors is not the one of its lens.json")
+    parts = load(data)
+    grounded = Grounded(parts.pop("grounded_pairs"), parts.pop("grounded_weights"))
+    return Lens(info, **parts, grounded=grounded)
+
+
+def _tensors(lens: Lens) -> dict[str, Tensor]:
+    return {
+        "mean": lens.mean,
+        "deviation": lens.deviation,
+        "signs": lens.signs,
+        "pairs": lens.pairs,
+        "grounded_pairs": lens.grounded.pairs,
+        "grounded_weights": lens.grounded.weights,
+    }
