@@ -49,6 +49,14 @@ class Lens:
         found: str = self.info["id"]
         return found
 
+    def to(self, device: str) -> "Lens":
+        """The same lens with its tensors on `device`."""
+        mean, deviation, signs, pairs = (
+            t.to(device) for t in (self.mean, self.deviation, self.signs, self.pairs)
+        )
+        grounded = Grounded(*(part.to(device) for part in self.grounded))
+        return Lens(self.info, mean, deviation, signs, pairs, grounded)
+
     @property
     def texts(self) -> tuple[str, ...]:
         """The concepts' texts, in order."""
