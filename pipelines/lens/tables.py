@@ -12,6 +12,15 @@ from nhd_ops.grounded import Grounded
 from pipelines.io.store import Run
 
 
+class OfPairs(NamedTuple):
+    """What is told of each pair."""
+
+    signs: Tensor
+    """[H,C]; the words are those of sign·u."""
+    words: pa.Array
+    """H·C texts."""
+
+
 def words_of(run: Run, pairs: int) -> pa.Array:
     """The words of each pair in one text, best first; empty where the run is not fitted."""
     if not run.exists("fit", "pairs.parquet"):
@@ -32,15 +41,6 @@ def pair_table(mean: Tensor, deviation: Tensor, told: OfPairs) -> pa.Table:
             "words": told.words,
         }
     )
-
-
-class OfPairs(NamedTuple):
-    """What is told of each pair."""
-
-    signs: Tensor
-    """[H,C]; the words are those of sign·u."""
-    words: pa.Array
-    """H·C texts."""
 
 
 def concept_table(
