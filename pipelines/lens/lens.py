@@ -3,7 +3,7 @@
     <lens>/lens.json            what it is of: weights, preprocessing, concepts, reference, its id
     <lens>/lens.safetensors     the tensors of `Lens`
     <lens>/concepts.parquet     concept, slug, rule (paper or grounded), rank, pair, head, neuron,
-                                weight, r, words: the concept pairs of both kinds, to be queried
+                                weight, r, sign, words (of sign·u): the concept pairs of both kinds
     <lens>/pairs.parquet        pair, head, neuron, sign, mean, std, words
 
 `lens.json` is written last, so a lens is there when it is.
@@ -31,8 +31,10 @@ class Lens:
     """Everything that scoring an image through a lens needs."""
 
     info: dict[str, Any]
-    """`lens.json`: model, pretrained, checkpoint, weights_sha256, preprocess_id, concepts (a list
-    of {slug, text}), pairs_per_concept, images, reference, code_version, and `id`."""
+    """`lens.json`: model, pretrained, checkpoint, weights_sha256, preprocess_id, dtype, units,
+    concepts (a list of {slug, text}), pairs_per_concept, images, reference, code_version,
+    `grounded` (how many candidates each concept takes, and why), `made_from` (what decides how the
+    lens comes out), and `id`."""
     mean: Tensor
     """[H,C] fp32, of the coefficients over the reference sample."""
     deviation: Tensor
