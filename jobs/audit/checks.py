@@ -22,7 +22,8 @@ def problems(settings: Settings) -> Iterator[Problem]:
 def _names(settings: Settings) -> Iterator[Problem]:
     if not settings.input:
         yield ("input",), "'input' is empty; give a path such as 'shards/{000..009}.tar'"
-    if settings.fixed_lens is None and not settings.concepts:
+    of_run = settings.lens == "auto" and settings.baseline.run is not None
+    if settings.fixed_lens is None and not settings.concepts and not of_run:
         yield ("concepts",), "'concepts' has no text: there would be nothing to watch"
     if settings.fixed_lens is not None and settings.concepts:
         yield ("concepts",), "a fixed lens brings its own concepts; leave 'concepts' out"
@@ -73,7 +74,7 @@ def _numbers(settings: Settings) -> Iterator[Problem]:
 
 def _thresholds(settings: Settings) -> Iterator[Problem]:
     given = settings.thresholds
-    known = settings.concepts if settings.fixed_lens is None else None
+    known = settings.concepts or None  # a lens brings its own
     yield from _limits(settings, "concepts", given.concepts, known)
     yield from _limits(settings, "labels", given.labels, settings.labels)
     for name, family in (given.pairs or {}).items():
@@ -104,9 +105,7 @@ def _family(settings: Settings, name: str, family: Family) -> Iterator[Problem]:
     ways = [way for way in ("pairs", "neurons", "heads") if getattr(family, way)]
     if len(ways) != 1:
         yield path, f"the family '{name}' needs one of pairs, neurons and heads"
-    for way in ways:
-        if min(getattr(family, way)) < 0:
-            yield (*path, way), f"'{way}' of the family '{name}' must not be negative"
+    yield from _units(settings, name, family)
     yield from _floor(settings, (*path, "limit"), family.limit)
 
 
@@ -127,3 +126,22 @@ def _watches(settings: Settings) -> bool:
     named = [*(given.concepts or {}).values(), *(given.labels or {}).values()]
     named += [family.limit for family in (given.pairs or {}).values()]
     return any(limit is not None for limit in (*named, given.auc, given.rejects, given.missing))
+
+
+def _units(settings: Settings, name: str, family: Family) -> Iterator[Problem]:
+    """Pairs, neurons and heads that the model does not have."""
+    from pipelines.audit.sizes import sizes_of
+
+    sizes = sizes_of(settings.model.name)
+    if sizes is None:
+        return
+    units = {
+        "pairs": sizes.heads * sizes.neurons, "neurons": sizes.neurons, "heads": sizes.heads,
+    }  # fmt: skip
+    for way, count in units.items():
+        given = getattr(family, way)
+        if strange := [unit for unit in given if not 0 <= unit < count]:
+            yield (
+                ("thresholds", "pairs", name, way),
+                f"{settings.model.name} has {way} 0 to {count - 1}, so no {strange[0]}",
+            )

@@ -21,6 +21,7 @@ from pipelines.errors import UsageError
 Row = dict[str, Any]
 """kind, name, text, value, low, high, q, limit, direction, explained_by, and state: `crossed`;
 `changed`, but within the limit; `follows` from other changes; `passed`; `off`."""
+PER_SHARD = "samples per shard"
 FOLLOWS_FROM = 0.3  # |r| from which on a pair's change is put down to the concept it follows
 
 
@@ -174,6 +175,8 @@ def _rejects(
 def _missing(report: Report, limit: float | None, alpha: float) -> Iterator[Row]:
     for finding in report.of("missing"):
         name = finding["name"]
+        if name == PER_SHARD:  # no share of anything; shards may be cut in another way
+            continue
         row = _rate("missing", name, name, finding["current"], limit or 1.0, finding, alpha)
         yield row if limit is not None else row | {"limit": None, "state": "off"}
 

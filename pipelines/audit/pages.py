@@ -21,6 +21,7 @@ ORDER = list(STATES)
 
 def audit_page(verdict: Verdict, trend: pd.DataFrame) -> str:
     """The page of one audit; `trend` reaches up to it."""
+    first, *more = verdict["sentence"].split("; ")
     sections = [Section("Thresholds", _explained(verdict), _thresholds(verdict))]
     if verdict["causes"]:
         sections.append(Section("Causes", table=_causes(verdict)))
@@ -33,8 +34,8 @@ def audit_page(verdict: Verdict, trend: pd.DataFrame) -> str:
     sections += _trends(trend, _first(verdict))
     return study_page(
         Study(
-            title=_upper(verdict["sentence"]),
-            lead=_lead(verdict),
+            title=_upper(first),
+            lead=" ".join([*(f"{_upper(clause)}." for clause in more), _lead(verdict)]),
             sections=sections,
             provenance=_provenance(verdict),
             kicker=f"{verdict['audit']} · audit {verdict['number']}, {verdict['name']}: "
@@ -95,7 +96,7 @@ def _explained(verdict: Verdict) -> str:
 def _thresholds(verdict: Verdict) -> pd.DataFrame:
     rows = sorted(
         verdict["thresholds"],
-        key=lambda row: (ORDER.index(row["state"]), -size_of(row["value"]), row["name"]),
+        key=lambda row: (ORDER.index(row["state"]), -_reach(row), row["name"]),
     )
     return pd.DataFrame(
         [
@@ -105,6 +106,11 @@ def _thresholds(verdict: Verdict) -> pd.DataFrame:
             for row in rows
         ]
     )  # fmt: skip
+
+
+def _reach(row: dict[str, Any]) -> float:
+    """How much of its limit a value takes up."""
+    return size_of(row["value"]) / (row["limit"] or 1.0)
 
 
 def _causes(verdict: Verdict) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from pipelines.audit.extraction import Extraction, lens_id
 from pipelines.audit.series import Series
 from pipelines.audit.settings import Calibration, Settings
 from pipelines.audit.step import Facts, Inputs, Step, digest_of_run
+from pipelines.errors import UsageError
 from pipelines.io.store import Run
 
 NOTES = "done"  # the folder of notes
@@ -100,12 +101,27 @@ def _lens(settings: Settings, series: Series) -> str | None:
     if settings.calibration is not None:
         return series.at("lens")
     if settings.lens == "auto" and settings.baseline.run is not None:
-        info = Run(settings.baseline.run).info  # or there is no such run
-        url: str | None = info.get("lens_url") if info.get("lens") else None
-        return url
+        return _lens_of(settings, settings.baseline.run)
     if settings.fixed_lens is not None:
         lens_id(settings.fixed_lens)  # or there is no such lens
     return settings.fixed_lens
+
+
+def _lens_of(settings: Settings, run: str) -> str | None:
+    """The lens that a baseline was extracted with, if any; it must have the concepts asked for."""
+    info = Run(run).info
+    url: str | None = info.get("lens_url") if info.get("lens") else None
+    texts = tuple(concept["text"] for concept in info["concepts"])
+    if url is None and not settings.concepts:
+        raise UsageError(
+            f"{run} was extracted without a lens, so 'concepts' must say what to watch"
+        )
+    if url is not None and settings.concepts not in ((), texts):
+        raise UsageError(
+            f"{run} was extracted with a lens of other concepts ({', '.join(texts)}); leave "
+            "'concepts' out, or say 'lens: none'"
+        )
+    return url
 
 
 def _extraction(name: str, what: Extraction) -> Step:
