@@ -8,7 +8,7 @@ from jobs.yaml.fitted import fitted, required
 from jobs.yaml.nodes import Node
 
 T = TypeVar("T")
-OFF = "off"  # a limit that nothing crosses
+OFF = "off"  # a limit that nothing crosses, or limits that none does
 
 
 def filled(node: Node, kind: type[T], what: str) -> T:
@@ -48,7 +48,8 @@ def _one_of(node: Node, kinds: tuple[Any, ...], what: str) -> Any:
     options = [kind for kind in kinds if kind is not type(None)]
     optional = len(options) < len(kinds)
     single = not node.is_mapping and not node.is_sequence
-    if optional and single and (node.text is None or (node.text == OFF and float in options)):
+    limits = [kind for kind in options if kind is float or _is_dict(kind)]
+    if optional and single and (node.text is None or (node.text == OFF and limits)):
         return None
     mappings = [kind for kind in options if dataclasses.is_dataclass(kind) or _is_dict(kind)]
     chosen = mappings if node.is_mapping and mappings else [k for k in options if k not in mappings]

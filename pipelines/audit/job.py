@@ -1,7 +1,7 @@
 """One audit from its plan to its verdict; run again, it does what is missing or has changed."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any
@@ -64,15 +64,28 @@ def _write(series: Series, verdict: Verdict) -> None:
     series.save(verdict, "audits", name, "verdict.json")
     verdicts = series.verdicts()
     trend = trend_of(verdicts)
-    table = trend_bytes(trend)
-    note = {"verdicts": digest(verdicts), "code_version": code_version()}
-    if series.load("audits", name, NOTES, "pages.json") == note:
-        return
-    series.put(table, "trend.parquet")
-    until = trend[trend["number"] <= verdict["number"]]
-    series.put(audit_page(verdict, until).encode(), "audits", name, "index.html")
-    series.put(series_page(verdicts, trend).encode(), "index.html")
-    series.save(note, "audits", name, NOTES, "pages.json")
+    until = [one for one in verdicts if one["number"] <= verdict["number"]]
+
+    def own() -> None:
+        page = audit_page(verdict, trend[trend["number"] <= verdict["number"]])
+        series.put(page.encode(), "audits", name, "index.html")
+
+    def of_series() -> None:
+        series.put(trend_bytes(trend), "trend.parquet")
+        series.put(series_page(verdicts, trend).encode(), "index.html")
+
+    _once(series, until, ("audits", name, NOTES, "page.json"), own)
+    _once(series, verdicts, (NOTES, "pages.json"), of_series)
+
+
+def _once(
+    series: Series, verdicts: list[Verdict], note: tuple[str, ...], make: Callable[[], None]
+) -> None:
+    """Make a page unless it is noted that it was made of these verdicts."""
+    made_of = {"verdicts": digest(verdicts), "code_version": code_version()}
+    if series.load(*note) != made_of:
+        make()
+        series.save(made_of, *note)
 
 
 def _note_configuration(plan: AuditPlan, secrets: Iterable[str]) -> str:
