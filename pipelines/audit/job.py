@@ -4,10 +4,11 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from pipelines.audit.hook import deliver
-from pipelines.audit.pages import audit_page, series_page
+from pipelines.audit.pages import audit_page, series_page, trend_section
 from pipelines.audit.plan import NOTES, AuditPlan, plan_of
 from pipelines.audit.series import SCHEMA_VERSION, Series, Verdict
 from pipelines.audit.settings import Settings
@@ -17,6 +18,7 @@ from pipelines.audit.verdict import verdict_of
 from pipelines.errors import Incomplete
 from pipelines.extract.job import code_version
 from pipelines.io.urls import redact
+from pipelines.pages.study import Section
 from pipelines.run import lock
 from pipelines.run.cluster import ray_session
 
@@ -66,13 +68,19 @@ def _write(series: Series, verdict: Verdict) -> None:
     trend = trend_of(verdicts)
     until = [one for one in verdicts if one["number"] <= verdict["number"]]
 
+    @cache
+    def section(number: int) -> Section:
+        last = next(one for one in verdicts if one["number"] == number)
+        return trend_section(trend[trend["number"] <= number], last)
+
     def own() -> None:
-        page = audit_page(verdict, trend[trend["number"] <= verdict["number"]])
+        page = audit_page(verdict, section(verdict["number"]))
         series.put(page.encode(), "audits", name, "index.html")
 
     def of_series() -> None:
         series.put(trend_bytes(trend), "trend.parquet")
-        series.put(series_page(verdicts, trend).encode(), "index.html")
+        page = series_page(verdicts, section(verdicts[-1]["number"]))
+        series.put(page.encode(), "index.html")
 
     _once(series, until, ("audits", name, NOTES, "page.json"), own)
     _once(series, verdicts, (NOTES, "pages.json"), of_series)

@@ -113,15 +113,19 @@ def _families(
     if not watched:
         return
     every = report.pairs()
-    causes = {row["text"]: row["explained_by"] or [row["name"]] for row in others if _moved(row)}
+    causes = _causes(others)
     for name, family in watched.items():
         row = _family(name, family, every, alarms.each / len(watched))
         why = causes.get(row["concept"], []) if abs(row["concept_r"]) >= FOLLOWS_FROM else []
         yield row | {"explained_by": why}
 
 
-def _moved(row: Row) -> bool:
-    return row["state"] in ("crossed", "changed", "follows")
+def _causes(rows: list[Row]) -> dict[str, list[str]]:
+    """Text of a changed concept → the concepts that crossed their limits and account for it."""
+    concepts = [row for row in rows if row["kind"] == "concept"]
+    crossed = {row["name"] for row in concepts if row["state"] == "crossed"}
+    named = {row["text"]: row["explained_by"] or [row["name"]] for row in concepts}
+    return {text: [name for name in names if name in crossed] for text, names in named.items()}
 
 
 def _family(name: str, family: Family, every: pd.DataFrame, alpha: float) -> Row:

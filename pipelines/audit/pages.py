@@ -11,7 +11,7 @@ from pipelines.audit.series import Verdict
 from pipelines.pages.numbers import fixed, percent, signed
 from pipelines.pages.study import Figure, Section, Study, study_page
 
-MOST_PANELS = 9
+MOST_PANELS = 6
 STATES = {
     "crossed": "CROSSED", "changed": "changed, within its limit", "follows": "follows from others",
     "passed": "passed", "off": "not watched",
@@ -19,7 +19,7 @@ STATES = {
 ORDER = list(STATES)
 
 
-def audit_page(verdict: Verdict, trend: pd.DataFrame) -> str:
+def audit_page(verdict: Verdict, trend: Section) -> str:
     """The page of one audit; `trend` reaches up to it."""
     first, *more = verdict["sentence"].split("; ")
     sections = [Section("Thresholds", _explained(verdict), _thresholds(verdict))]
@@ -31,7 +31,7 @@ def audit_page(verdict: Verdict, trend: pd.DataFrame) -> str:
     if failed := verdict["failed_shards"]:
         table = pd.DataFrame(failed)[["url", "error"]]
         sections.append(Section("Shards that failed, as the configuration allows", table=table))
-    sections += _trends(trend, _first(verdict))
+    sections.append(trend)
     return study_page(
         Study(
             title=_upper(first),
@@ -44,7 +44,7 @@ def audit_page(verdict: Verdict, trend: pd.DataFrame) -> str:
     )
 
 
-def series_page(verdicts: Sequence[Verdict], trend: pd.DataFrame) -> str:
+def series_page(verdicts: Sequence[Verdict], trend: Section) -> str:
     """The page of a series: its latest verdict, the trend, and all audits."""
     last = verdicts[-1]
     crossed = [verdict for verdict in verdicts if verdict["state"] == "crossed"]
@@ -60,7 +60,7 @@ def series_page(verdicts: Sequence[Verdict], trend: pd.DataFrame) -> str:
         Study(
             title=f"{last['name']}: {last['sentence']}",
             lead=f"{len(crossed)} of {len(verdicts)} audits crossed a limit.",
-            sections=[*_trends(trend, _first(last)), audits],
+            sections=[trend, audits],
             provenance={"latest audit": last["page"], "run": last["run"]},
             kicker=f"{last['audit']} · series of audits",
         )
@@ -147,8 +147,9 @@ def _first(verdict: Verdict) -> list[str]:
     return [row["text"] for row in rows]
 
 
-def _trends(trend: pd.DataFrame, order: list[str]) -> list[Section]:
-    """Concepts that raised an alarm in any audit come first, then those of this one."""
+def trend_section(trend: pd.DataFrame, last: Verdict) -> Section:
+    """The trend up to an audit: concepts that ever raised an alarm first, then its largest."""
+    order = _first(last)
     alarmed = set(trend.loc[trend["alarm"], "concept"])
     shown = sorted(order, key=lambda concept: concept not in alarmed)[:MOST_PANELS]
     pictures = [Figure(figures.totals(trend), "AUC, rejects and images over the audits")]
@@ -159,7 +160,7 @@ def _trends(trend: pd.DataFrame, order: list[str]) -> list[Section]:
         "Each audit against its own baseline. Dashed lines are limits, red squares alarms, bars "
         f"intervals at 95 %. {len(shown)} of {len(order)} concepts are shown."
     )
-    return [Section("Trend", text, figures=pictures)]
+    return Section("Trend", text, figures=pictures)
 
 
 def _upper(sentence: str) -> str:
