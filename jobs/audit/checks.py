@@ -59,6 +59,12 @@ def _numbers(settings: Settings) -> Iterator[Problem]:
     schedule = settings.schedule
     if settings.compare.floor < 0:
         yield ("compare", "floor"), "'floor' must not be negative"
+    columns = (*settings.columns, *settings.labels, settings.buckets)
+    if (cluster := settings.compare.cluster) not in ("auto", "none", "shard", *columns):
+        yield (
+            ("compare", "cluster"),
+            f"'{cluster}' is neither auto, none nor shard, nor among 'columns'",
+        )
     if schedule.audits < 1:
         yield ("schedule", "audits"), "'audits' must be at least 1"
     if not 0 < schedule.false_alarms < 1:

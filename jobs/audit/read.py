@@ -32,7 +32,9 @@ def read_settings(file: str, name: str | None = None, now: datetime | None = Non
             text = opened.read()
     except Exception as error:  # stores' own errors are no OSError
         why = redact(str(error)) or type(error).__name__
-        raise UsageError(f"the configuration {place} cannot be read: {why}") from error
+        raise UsageError(
+            f"the configuration {place} cannot be read: {why}; nhd audit --init writes an example"
+        ) from error
     root = parse(text, place)
     settings = filled(root, Settings, "the audit")
     settings = _named(root, settings, name, now or datetime.now(UTC))

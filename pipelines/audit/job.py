@@ -15,7 +15,7 @@ from pipelines.audit.settings import Settings
 from pipelines.audit.step import digest, finish, state_of
 from pipelines.audit.trend import trend_bytes, trend_of
 from pipelines.audit.verdict import verdict_of
-from pipelines.errors import Incomplete
+from pipelines.errors import Incomplete, UsageError
 from pipelines.extract.job import code_version
 from pipelines.io.urls import redact
 from pipelines.pages.study import Section
@@ -46,6 +46,8 @@ def audit(
 
 def _run_steps(plan: AuditPlan) -> None:
     """What is done is passed over; a verdict is taken back before what it rests on changes."""
+    name, changed = plan.settings.name, False
+    before = plan.series.verdict(name)
     with ExitStack() as stack:
         for i, step in enumerate(plan.steps):
             state = state_of(plan.series, step)
@@ -56,8 +58,14 @@ def _run_steps(plan: AuditPlan) -> None:
             _say(f"{place}: {state.why}")
             if step.cluster and not plan.settings.run.in_process:
                 stack.enter_context(ray_session())
-            plan.series.folder.delete("audits", plan.settings.name, "verdict.json")
-            finish(plan.series, step, state)
+            plan.series.folder.delete("audits", name, "verdict.json")
+            try:
+                finish(plan.series, step, state)
+            except UsageError:
+                if before is not None and not changed:  # nothing was done, so it still holds
+                    plan.series.save(before, "audits", name, "verdict.json")
+                raise
+            changed = True
 
 
 def _write(series: Series, verdict: Verdict) -> None:

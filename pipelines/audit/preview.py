@@ -51,7 +51,7 @@ def _opposite(plan: AuditPlan, sizes: dict[str, Estimate]) -> list[str]:
     if opposite is None:
         return ["baseline: none yet; this audit will be the baseline of the next"]
     if "extract the baseline" in sizes:
-        return [_shards("baseline: the reference,", sizes["extract the baseline"])]
+        return [_shards("baseline, the reference", sizes["extract the baseline"])]
     which = f"the audit {opposite.name}" if opposite.name else opposite.run
     return [f"baseline: {which}, {counts_of(opposite.run)['written']:,} images"]
 

@@ -226,6 +226,25 @@ def test_failed_shards_leave_no_verdict_unless_some_may_fail(shards: Path, tmp_p
     assert audit(file, "w1").returncode == 0
     found = verdict(file, "w1")
     assert found["failed_shards"] == [] and found["images"] == IMAGES + PER_SHARD
+    (folder / "bad.tar").write_bytes(next((shards / "w3").glob("*0.tar")).read_bytes())
+    changed = audit(file, "w1")
+    assert changed.returncode == 3 and "changed since: shards" in changed.stdout
+    assert "--redo-changed" in changed.stderr
+    assert audit(file, "w1", "--redo-changed").returncode == 0
+    assert verdict(file, "w1")["images"] == IMAGES + PER_SHARD
+
+
+def test_another_configuration_of_a_finished_audit_is_refused(previous: Path, shards: Path) -> None:
+    before, text = verdict(previous, "w2"), previous.read_text()
+    try:
+        changed = configure(
+            previous.parent, shards, baseline={"previous": True}, concepts=["yellow", "car"]
+        )
+        found = audit(changed, "w2")
+        assert found.returncode == 2 and "was made with another configuration" in found.stderr
+        assert verdict(previous, "w2") == before
+    finally:
+        previous.write_text(text)
 
 
 def test_shards_that_are_no_longer_asked_for_are_refused(previous: Path, shards: Path) -> None:

@@ -83,6 +83,7 @@ def test_what_has_the_wrong_form_is_refused_with_its_line(
         ("lens: calibrate\n", {"baseline": {"previous": True}}, 0, "'baseline.reference'"),
         ("", {"baseline": {"reference": "a", "run": "b"}}, -1, "has a reference and a run"),
         ("", {"baseline": {"previous": False}}, -1, "needs a reference, a run, or 'previous"),
+        ("compare:\n  cluster: year\n", {}, 1, "'year' is neither auto, none nor shard"),
         ("schedule:\n  false_alarms: 5\n", {}, 1, "must lie between 0 and 1"),
         ("allow_failed_shards: 1\n", {}, 0, "from 0 to below 1"),
         ("name: '{day}'\n", {}, 0, "'name' has no {day}; there are {date} and {week}"),
@@ -110,6 +111,11 @@ def test_a_file_of_concepts_that_is_not_there_is_refused_with_its_line(tmp_path:
         read(tmp_path, concepts="none.txt")
     (tmp_path / "some.txt").write_text("yellow\n\na car\n")
     assert read(tmp_path, concepts="some.txt").concepts == ("yellow", "a car")
+
+
+def test_a_file_that_is_not_there_is_refused_with_the_way_to_an_example() -> None:
+    with pytest.raises(UsageError, match=r"no\.yaml cannot be read: .*nhd audit --init writes"):
+        read_settings("/nowhere/no.yaml")
 
 
 def test_names_that_yaml_takes_for_truth_stay_names(tmp_path: Path) -> None:
