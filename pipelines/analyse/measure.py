@@ -33,6 +33,15 @@ def decided(asked: Asked, shared: tuple[str, ...]) -> tuple[Measure, str]:
     return cast(Measure, asked), "it was asked for"
 
 
+def balanced_by(decides: str, shared: tuple[str, ...]) -> tuple[str, ...]:
+    """The measures by which concepts are balanced when changes are told apart.
+
+    Grounded scores follow their concept so closely that the other measures add noise to the
+    weights and nothing else; the others are each too poor to stand alone.
+    """
+    return (GROUNDED,) if decides == GROUNDED else shared
+
+
 def _because(shared: tuple[str, ...]) -> str:
     if GROUNDED in shared:
         return "both sides were scored through the same lens"
