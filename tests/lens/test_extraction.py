@@ -186,7 +186,9 @@ def test_ray_s_workers_score_alike_and_refuse_alike(
     ray: object, run: str, scenes: str, lens: str, tmp_path: Path
 ) -> None:
     out = through(lens, scenes, tmp_path / "ray", in_process=False, workers=2)
-    torch.testing.assert_close(columns(out, "grounded"), columns(run, "grounded"))
+    torch.testing.assert_close(
+        columns(out, "grounded"), columns(run, "grounded"), rtol=1e-3, atol=1e-4
+    )
     with pytest.raises(UsageError, match="lens is of other weights"):
         through(lens, scenes, tmp_path / "other", in_process=False, model=ModelSpec("tiny"))
     assert not (tmp_path / "other" / "run.json").exists()
