@@ -20,6 +20,7 @@ from nhd_ops.shift import (
     two_sided,
 )
 from pipelines.analyse.attribution import Attribution, Criteria, Family, attribute
+from pipelines.analyse.measure import balanced_by
 from pipelines.analyse.sides import Sides
 
 Finding = dict[str, Any]
@@ -29,14 +30,15 @@ Z95 = 1.959963984540054
 
 
 def concept_family(sides: Sides, measure: str) -> Family:
-    """All concepts by one measure, balanced by all that the sides have."""
+    """All concepts by one measure, balanced as `balanced_by` says."""
     one, other = sides.baseline, sides.current
+    balanced = balanced_by(measure, sides.measures)
     return Family(
         tuple(c.slug for c in sides.concepts),
         one.values(sides.concepts, measure),
         other.values(sides.concepts, measure),
-        one.features(sides.concepts, sides.measures),
-        other.features(sides.concepts, sides.measures),
+        one.features(sides.concepts, balanced),
+        other.features(sides.concepts, balanced),
         mean_shift,
     )
 
