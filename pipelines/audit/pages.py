@@ -55,11 +55,13 @@ def series_page(verdicts: Sequence[Verdict], trend: Section) -> str:
             for v in reversed(verdicts)
         ]
     )  # fmt: skip
+    first, *more = last["sentence"].split("; ")
+    count = f"{len(crossed)} of {len(verdicts)} audits crossed a limit."
     audits = Section("Audits", table=table, percentages=("rejects",))
     return study_page(
         Study(
-            title=f"{last['name']}: {last['sentence']}",
-            lead=f"{len(crossed)} of {len(verdicts)} audits crossed a limit.",
+            title=f"{last['name']}: {first}",
+            lead=" ".join([*(f"{_upper(clause)}." for clause in more), count]),
             sections=[trend, audits],
             provenance={"latest audit": last["page"], "run": last["run"]},
             kicker=f"{last['audit']} · series of audits",
