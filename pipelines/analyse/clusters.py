@@ -76,7 +76,7 @@ def _decide(
     both = (sides.baseline, sides.current)
     values = [side.values(sides.concepts, measure) for side in both]
     designs = [design(v, c) for v, c in zip(values, codes, strict=True)]
-    numbers = {
+    numbers: dict[str, Any] = {
         "asked": asked,
         "by": by,
         "clusters": [len(np.unique(c)) for c in codes],

@@ -75,10 +75,10 @@ def missing_findings(sides: Sides, criteria: Criteria, cluster: str = "auto") ->
             counted[column] = (nulls[0], nulls[1])
     grouped = "shard" if sides.baseline.clusters is not None else cluster
     found = _rate_findings("missing", counted, criteria, grouped)
-    reads = [side.records and np.array([float(r["read"]) for r in side.records]) for side in both]
-    if reads[0] is None or reads[1] is None or min(len(r) for r in reads) < 2:
-        return found
-    return [*found, _per_shard(reads[0], reads[1], criteria)]
+    one, other = (
+        np.array([float(record["read"]) for record in side.records or []]) for side in both
+    )
+    return [*found, _per_shard(one, other, criteria)] if min(len(one), len(other)) > 1 else found
 
 
 def _rate_findings(
