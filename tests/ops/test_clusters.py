@@ -54,36 +54,31 @@ def test_images_that_are_their_own_clusters_are_independent() -> None:
 
 
 def test_copies_within_clusters_add_nothing() -> None:
-    rng = np.random.default_rng(1)
-    a, b = rng.normal(size=(240, 3)), 0.15 + rng.normal(size=(240, 3))
-    codes = np.arange(240) // 6
-    once = mean_shift(summary(a, None, codes), summary(b, None, codes))
-    wide = cluster_interval(mean_shift, (a, codes), (b, codes), 0)
-    times = 25
-    copies = [np.repeat(x, times, axis=0) for x in (a, b, codes)]
-    again = mean_shift(summary(copies[0], None, copies[2]), summary(copies[1], None, copies[2]))
-    far = cluster_interval(mean_shift, (copies[0], copies[2]), (copies[1], copies[2]), 0)
-    # Without the floor of the design effect both would be the same but for (n-1)/n.
-    np.testing.assert_allclose(again.p, once.p, atol=0.03)
-    np.testing.assert_allclose(far[1] - far[0], wide[1] - wide[0], rtol=0.02)
-    naive = mean_shift(summary(copies[0]), summary(copies[1]))
+    sides = [clustered_sample(1, 40, 6, 0.3), clustered_sample(2, 40, 6, 0.3)]
+    sides[1] = sides[1][0] + 0.25, sides[1][1]
+    copied = [tuple(np.repeat(part, 25, axis=0) for part in side) for side in sides]
+    once, again = (mean_shift(*(summary(x, None, c) for x, c in s)) for s in (sides, copied))
+    np.testing.assert_allclose(again.p, once.p, rtol=1e-9)
+    wide, far = (cluster_interval(mean_shift, *s, seed=0) for s in (sides, copied))
+    np.testing.assert_allclose(far[1] - far[0], wide[1] - wide[0], rtol=0.01)
+    naive = mean_shift(*(summary(x) for x, _ in copied))
     assert (naive.p < once.p / 100).all()
 
 
 def test_p_is_valid_and_intervals_cover_where_images_depend() -> None:
-    """1,500 null effects of 30 and 12 clusters of 20 near-copies; the naive test fails."""
+    """900 null effects of 30 and 12 clusters of 20 near-copies; the naive test fails."""
     p, naive, covered = [], [], []
-    for seed in range(500):
+    for seed in range(300):
         a, b = clustered_sample(seed, 30, 20, 0.5), clustered_sample(seed + 9000, 12, 20, 0.5)
         p.append(mean_shift(summary(a[0], None, a[1]), summary(b[0], None, b[1])).p)
         naive.append(mean_shift(summary(a[0]), summary(b[0])).p)
-        if seed < 120:
+        if seed < 60:
             low, high = cluster_interval(mean_shift, a, b, seed)
             covered.append((low <= 0) & (high >= 0))
     assert np.mean(np.array(p) < 0.05) <= 0.065
     assert np.mean(np.array(p) < 0.05) >= 0.03
     assert np.mean(np.array(naive) < 0.05) > 0.4
-    assert np.mean(covered) == pytest.approx(0.95, abs=0.03)
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.05)
 
 
 def test_proportions_of_clusters_are_valid_too() -> None:
@@ -160,16 +155,16 @@ def test_one_cluster_is_refused() -> None:
 def test_dependence_is_seen_and_independence_left_alone() -> None:
     """Every image twice in one of 8 shards, among 28 measures; and the same shuffled."""
     seen, dreamt = [], []
-    for seed in range(150):
+    for seed in range(70):
         rng = np.random.default_rng(seed)
         x = np.repeat(rng.normal(size=(300, 28)), 2, axis=0) + 0.1 * rng.normal(size=(600, 28))
         codes = np.repeat(np.arange(8), 75)
-        if seed < 40:
+        if seed < 20:
             seen.append(alike_p(x, codes, seed))
         dreamt.append(alike_p(rng.permutation(x), codes, seed))
     assert np.mean(np.array(seen) <= 0.005) >= 0.9
-    assert np.mean(np.array(dreamt) <= 0.05) <= 0.09  # 0.05, with three deviations of 150 draws
-    assert np.mean(np.array(dreamt) <= 0.005) <= 0.025
+    assert np.mean(np.array(dreamt) <= 0.05) <= 0.13  # 0.05, and three deviations of 70
+    assert np.mean(np.array(dreamt) <= 0.005) <= 0.03
 
 
 def test_events_of_one_shard_are_uneven_and_scattered_ones_are_not() -> None:
