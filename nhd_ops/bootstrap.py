@@ -43,8 +43,8 @@ def cluster_interval(
     """Ends [Q] of the percentile interval of `test(...).effect`, by values [n,Q] and clusters.
 
     Few clusters vary in how much they vary, so both ends are moved from the effect by t/z, with the
-    degrees of freedom of Welch's test by clusters. Where a resample has no effect (nothing in
-    it varies) it does not count.
+    degrees of freedom of Welch's test by clusters. A resample in which
+    nothing varies counts as the effect itself.
     """
     sides = [baseline, current] if canonical(baseline[0], current[0]) else [current, baseline]
     drawn = [
@@ -55,10 +55,10 @@ def cluster_interval(
     with np.errstate(divide="ignore", invalid="ignore"):
         found = test(one, other).effect  # [R,Q]
     tail = (1 - confidence) / 2
-    found = np.where(np.isfinite(found), found, np.nan)
-    ends = np.nanquantile(found, [tail, 1 - tail], axis=0)
     whole = [summary(values, clusters=clusters) for values, clusters in (baseline, current)]
     effect = test(whole[0], whole[1]).effect
     freedom = satterthwaite(whole[0], whole[1])
+    moved = np.where(np.isfinite(found), found - effect, 0.0)  # [R,Q]
+    ends = np.quantile(moved, [tail, 1 - tail], axis=0)
     stretch = special.stdtrit(freedom, 1 - tail) / special.ndtri(1 - tail)
-    return effect + stretch * (ends[0] - effect), effect + stretch * (ends[1] - effect)
+    return effect + stretch * ends[0], effect + stretch * ends[1]
