@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from nhd_ops.shift import false_discovery, mean_shift, proportion_shift
 from pipelines.analyse.attribution import Criteria, Family, attribute
@@ -112,25 +111,26 @@ def rates(setting: Setting, trials: int) -> Rates:
     return Rates(*(float(x) for x in counts / trials))
 
 
-def table(trials: int) -> pd.DataFrame:
+def rows(trials: int) -> Iterator[dict[str, object]]:
     """One row per setting."""
-    return pd.DataFrame([vars(s) | vars(rates(s, trials)) for s in settings()])
+    for setting in settings():
+        yield vars(setting) | vars(rates(setting, trials))
 
 
 def main() -> None:
-    """Print the table as Markdown."""
+    """Print the table as Markdown, row by row."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=100)
-    found = table(parser.parse_args().trials)
-    print("| " + " | ".join(name.replace("_", " ") for name in found.columns) + " |")
-    print("|" + "---|" * len(found.columns))
-    for row in found.itertuples(index=False):
-        print("| " + " | ".join(_cell(value) for value in row) + " |")
+    for number, row in enumerate(rows(parser.parse_args().trials)):
+        if number == 0:
+            print("| " + " | ".join(name.replace("_", " ") for name in row) + " |")
+            print("|" + "---|" * len(row))
+        print("| " + " | ".join(_cell(value) for value in row.values()) + " |", flush=True)
 
 
 def _cell(value: object) -> str:
     if isinstance(value, float):
-        return "labels" if np.isnan(value) else f"{value:.3g}"
+        return f"{value:.3g}"
     return "labels" if value is None else str(value)
 
 
