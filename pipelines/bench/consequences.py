@@ -74,14 +74,13 @@ def family(setting: Setting, seed: int) -> Family:
     """Both sides of one trial."""
     rng = np.random.default_rng([seed, setting.images, setting.classes])
     tilt = CHANGES[setting.change]
-    labels = [_labels(rng, setting, tilting) for tilting in ({}, tilt)]
+    one, other = (_labels(rng, setting, tilting) for tilting in ({}, tilt))
     names = tuple(str(i) for i in range(setting.classes))
     if setting.r is None:
-        features = [side[..., None] for side in labels]
-        return Family(names, *labels, *features, proportion_shift)
-    noise = labels[0].std() * np.sqrt(1 / setting.r**2 - 1)
-    sides = [side + noise * rng.normal(size=side.shape) for side in labels]
-    return Family(names, *sides, *(side[..., None] for side in sides), mean_shift)
+        return Family(names, one, other, one[..., None], other[..., None], proportion_shift)
+    noise = one.std() * np.sqrt(1 / setting.r**2 - 1)
+    one, other = (side + noise * rng.normal(size=side.shape) for side in (one, other))
+    return Family(names, one, other, one[..., None], other[..., None], mean_shift)
 
 
 def _labels(rng: np.random.Generator, setting: Setting, tilt: dict[int, float]) -> np.ndarray:
