@@ -1,6 +1,7 @@
 """`nhd compare`: its arguments, and what it calls."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from jobs.arguments import names
 
@@ -21,12 +22,17 @@ class Compare:
     """The column that splits it, such as `year`."""
     values: str = ""
     """Two values of the column, `2019,2024`; by default the first and the last."""
+    measure: Literal["auto", "grounded", "similarity", "score", "share"] = "auto"
+    """Decides on concepts; `auto` is grounded if both runs have the same lens, else similarity."""
     alpha: float = 0.01
     """False-discovery rate."""
     floor: float = 0.1
     """Smallest effect (Cohen's d or h) that counts as a change."""
+    cluster: str = "auto"
+    """Which images depend on each other: those of one `shard`, those that share a value of a
+    column, or `none`; `auto` takes shards if their images are more alike than chance allows."""
     seed: int = 0
-    """Seed of the random splits."""
+    """Seed of the random splits, resamples and permutations."""
 
     def __call__(self) -> None:
         from pipelines.analyse.compare import ComparePlan
@@ -43,8 +49,10 @@ class Compare:
             by=self.by,
             values=(values[0], values[1]) if values else None,
             out=self.out,
+            measure=self.measure,
             alpha=self.alpha,
             floor=self.floor,
+            cluster=self.cluster,
             seed=self.seed,
         )
         print(run(plan).summary["verdict"])

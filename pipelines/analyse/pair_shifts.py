@@ -5,14 +5,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
 from nhd_ops import histogram
+from nhd_ops.clusters import Design
 from nhd_ops.pair_moments import PairMoments
-from nhd_ops.shift import Summary, false_discovery, mean_shift
+from nhd_ops.shift import Summary, dependent, false_discovery, mean_shift
 from pipelines.analyse.attribution import Criteria
 from pipelines.analyse.sides import Concept, Side, Sides
+from pipelines.lens.known_pairs import pairs_of_lens
 
 SHORTLIST = 1000
 """For how many of the largest shifts the distances of distributions are computed."""
@@ -21,11 +24,14 @@ LEAST_CORRELATION = 0.3
 """A pair stands behind a concept only if it follows the concept at least this closely."""
 
 
-def pair_shifts(sides: Sides, criteria: Criteria) -> pd.DataFrame | None:
+def pair_shifts(
+    sides: Sides, criteria: Criteria, designs: tuple[Design, Design] | None = None
+) -> pd.DataFrame | None:
     """One row per pair, largest |d| first; None where a side kept no moments of its own.
 
-    Effects are oriented by the sign that `nhd fit` gave the pair (+1 without a fit), so that "up"
-    means more of what the words say.
+    Effects are oriented by the sign that `nhd fit` or the lens gave the pair (+1 without either),
+    so that "up" means more of what the words say. Moments are not kept by cluster: where images
+    depend on each other, `designs` says per side by how much.
     """
     one, other = sides.baseline.pairs, sides.current.pairs
     if one is None or other is None:
@@ -37,7 +43,7 @@ def pair_shifts(sides: Sides, criteria: Criteria) -> pd.DataFrame | None:
     table["sign"], table["words"] = fit["sign"], fit["words"]
     table["baseline_mean"], table["current_mean"] = _flat(one.mean), _flat(other.mean)
     _add_followed(table, sides)
-    _add_effects(table, one, other, criteria)
+    _add_effects(table, (_summary(one), _summary(other)), designs, criteria)
     table = table.iloc[np.argsort(-table["effect"].abs().to_numpy(), kind="stable")]
     table = table.reset_index(drop=True)
     _add_distances(table, one, other)
@@ -45,16 +51,24 @@ def pair_shifts(sides: Sides, criteria: Criteria) -> pd.DataFrame | None:
 
 
 def fitted(sides: Sides, pairs: int) -> pd.DataFrame:
-    """Sign and words of every pair from the fit of either run; +1 and "" where there is none."""
+    """Sign and words of every pair from the fit of either run, else from the lens of either.
+
+    +1 and "" where there is neither, or where the lens cannot be read any more.
+    """
     plain = pd.DataFrame({"sign": np.ones(pairs, np.int8), "words": [""] * pairs})
-    for side in (sides.baseline, sides.current):
-        if side.run.exists("fit", "pairs.parquet"):
-            table = pq.read_table(io.BytesIO(side.run.read("fit", "pairs.parquet"))).to_pandas()
-            table = table.set_index("pair").reindex(np.arange(pairs))
-            plain["sign"] = table["sign"].fillna(1).to_numpy(np.int8)
-            plain["words"] = [_words(value) for value in table["words"]]
-            break
+    if (found := _known(sides)) is not None:
+        table = found.to_pandas().set_index("pair").reindex(np.arange(pairs))
+        plain["sign"] = table["sign"].fillna(1).to_numpy(np.int8)
+        plain["words"] = [_words(value) for value in table["words"]]
     return plain
+
+
+def _known(sides: Sides) -> pa.Table | None:
+    both = (sides.baseline, sides.current)
+    for side in both:
+        if side.run.exists("fit", "pairs.parquet"):
+            return pq.read_table(io.BytesIO(side.run.read("fit", "pairs.parquet")))
+    return next((t for side in both if (t := pairs_of_lens(side.info)) is not None), None)
 
 
 def correlations(sides: Sides, concept: Concept) -> np.ndarray:
@@ -106,9 +120,13 @@ def _add_followed(table: pd.DataFrame, sides: Sides) -> None:
 
 
 def _add_effects(
-    table: pd.DataFrame, one: PairMoments, other: PairMoments, criteria: Criteria
+    table: pd.DataFrame,
+    sides: tuple[Summary, Summary],
+    designs: tuple[Design, Design] | None,
+    criteria: Criteria,
 ) -> None:
-    found = mean_shift(_summary(one), _summary(other))
+    one, other = sides if designs is None else map(dependent, sides, designs)
+    found = mean_shift(one, other)
     sign = table["sign"].to_numpy()
     table["effect"] = found.effect * sign
     table["low"] = np.where(sign > 0, found.low, -found.high)
