@@ -9,13 +9,15 @@ import pytest
 import torch
 from scipy.optimize import nnls
 
+from jobs.commands.calibrate import Calibrate
 from nhd_ops import attention_pool
 from nhd_ops.grounded import scores
+from pipelines.analyse.fit import FitPlan, fit
 from pipelines.errors import Incomplete, UsageError
 from pipelines.extract.job import extract
 from pipelines.io.store import Run
 from pipelines.lens.calibrate import calibrate
-from pipelines.lens.lens import Lens
+from pipelines.lens.lens import Lens, read_lens
 from pipelines.lens.plan import CalibratePlan
 from pipelines.lens.summary import summary
 from pipelines.models import load_model
@@ -90,6 +92,48 @@ def test_weights_are_those_of_a_regression_on_all_images(lens: Lens, images: Ima
         rebuilt = scores(s, lens.grounded, lens.mean, lens.deviation)[:, number].double().numpy()
         np.testing.assert_allclose(rebuilt, z @ expected, atol=0.05 * rebuilt.std())
         assert about["pairs"] == len(used) <= about["k"]
+
+
+def test_tables_say_what_the_lens_holds(
+    dense_run: str, images: Images, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = f"{tmp_path}/lens"
+    Calibrate(dense_run, out, candidates=12, folds=FOLDS, in_process=True)()
+    assert capsys.readouterr().out.endswith(f"3 concepts calibrated on 90 images: {out}\n")
+    lens = read_lens(out)
+    rows = Run(out).table("concepts.parquet").to_pandas()
+    for number, concept in enumerate(lens.info["concepts"]):
+        of = rows[rows["slug"] == concept["slug"]]
+        paper, grounded = (of[of["rule"] == rule] for rule in ("paper", "grounded"))
+        assert paper["pair"].tolist() == lens.pairs[number].tolist()
+        assert paper["weight"].isna().all()
+        weights = lens.grounded.weights[number]
+        assert grounded["pair"].tolist() == lens.grounded.pairs[number][weights > 0].tolist()
+        assert grounded["weight"].is_monotonic_decreasing and (grounded["weight"] > 0).all()
+        for row in of.itertuples():
+            assert row.pair == row.head * lens.mean.shape[1] + row.neuron
+            values = images[0].flatten(1)[:, row.pair].numpy()
+            assert row.r == pytest.approx(
+                reference.correlation(values, images[1][:, number]), abs=2e-2
+            )
+    pairs = Run(out).table("pairs.parquet").to_pandas()
+    np.testing.assert_array_equal(pairs["sign"], lens.signs.flatten())
+    np.testing.assert_array_equal(pairs["std"], lens.deviation.flatten())
+    assert set(pairs["words"]) == {""}  # the run is not fitted
+
+
+def test_words_are_those_of_the_fit(sparse: Run, tmp_path: Path) -> None:
+    run = Run(f"{tmp_path}/run")
+    shutil.copytree(sparse.url, run.url)
+    (tmp_path / "words.txt").write_text("red\nblue\ncar\nsky\n")
+    fit(FitPlan(run.url, words=f"{tmp_path}/words.txt", atoms=0, in_process=True))
+    made(run.url, tmp_path / "lens")
+    fitted = run.table("fit/pairs.parquet").to_pandas()
+    pairs = Run(f"{tmp_path}/lens").table("pairs.parquet").to_pandas()
+    assert pairs["words"].tolist() == [", ".join(words) for words in fitted["words"]]
+    np.testing.assert_array_equal(pairs["sign"], fitted["sign"])
+    with pytest.raises(UsageError, match="words was"):
+        made(sparse.url, tmp_path / "lens")  # the same images, not fitted
 
 
 def test_batches_and_pixels_change_nothing(
