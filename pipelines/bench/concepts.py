@@ -8,7 +8,6 @@ import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -97,28 +96,22 @@ def correlation(found: Tensor, truth: Tensor) -> Tensor:
 
 def results(found: Table) -> list[Result]:
     """What is promised of the rule that lenses use."""
-    families, concepts = found.families(), found.concepts()
-    r = families["mean"]
-    low, high = np.quantile(concepts[CHOSEN] - concepts[SIMILARITY], (0.25, 0.75))
-    paper, plain = r[PAPER, "all"], r[SIMILARITY, "all"]
+    means, concepts = found.families()["mean"], found.concepts()
+    gains = concepts[CHOSEN] - concepts[SIMILARITY]
+    low, median, high = map(float, gains.quantile([0.25, 0.5, 0.75]))
+
+    def r(rule: str, family: str) -> float:
+        return float(means[rule, family])
+
+    ours, paper, plain = (r(rule, "all") for rule in (CHOSEN, PAPER, SIMILARITY))
+    colours, plain_colours = r(CHOSEN, "colours"), r(SIMILARITY, "colours")
+    name = "concepts: grounded"
     return [
-        Result(
-            "concepts: grounded less the paper's pairs, all", r[CHOSEN, "all"] - paper, "r",
-            least=GAIN,
-        ),
-        Result(
-            "concepts: grounded, colours", r[CHOSEN, "colours"], "r", r[SIMILARITY, "colours"],
-            "similarity", least=ON_COLOURS,
-        ),
-        Result(
-            "concepts: grounded, all", r[CHOSEN, "all"], "r", plain, "similarity",
-            ratio=r[CHOSEN, "all"] / plain, least=1.0,
-        ),
-        Result(
-            "concepts: grounded less similarity, by concept",
-            float((concepts[CHOSEN] - concepts[SIMILARITY]).median()), "r", low=low, high=high,
-        ),
-    ]  # fmt: skip
+        Result(f"{name} less the paper's pairs, all", ours - paper, "r", least=GAIN),
+        Result(f"{name}, colours", colours, "r", plain_colours, "similarity", least=ON_COLOURS),
+        Result(f"{name}, all", ours, "r", plain, "similarity", ratio=ours / plain, least=1.0),
+        Result(f"{name} less similarity, by concept", median, "r", low=low, high=high),
+    ]
 
 
 def markdown(found: Table) -> Iterator[str]:
