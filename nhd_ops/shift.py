@@ -122,11 +122,24 @@ def delong(baseline: Array, current: Array) -> Auc:
     return Auc(float(below.mean()), float(error))
 
 
-def detectable_effect(n: int, m: int, tests: int, alpha: float, power: float = 0.8) -> float:
-    """The d that a single change must have to reach q < alpha among `tests`, this often."""
-    harmonic = float(np.sum(1 / np.arange(1, tests + 1)))
-    least = special.ndtri(1 - alpha / (2 * tests * harmonic))
-    return float((least + special.ndtri(power)) * np.sqrt(1 / n + 1 / m))
+def detectable_effect(
+    n: int, m: int, tests: int, alpha: float, power: float = 0.8, floor: float = 0.0
+) -> float:
+    """The d that a single change must have to be found among `tests` this often.
+
+    Found means |effect| ≥ floor and q < alpha. One that drags others along is found more often, as
+    Benjamini-Yekutieli asks less of each when several changed together.
+    """
+    error = float(np.sqrt(1 / n + 1 / m))
+    return max(_least_z(tests, alpha) * error, floor) + float(special.ndtri(power)) * error
+
+
+def detection_power(
+    d: float, n: int, m: int, tests: int, alpha: float, floor: float = 0.0
+) -> float:
+    """How often a single change of d is found: the inverse of `detectable_effect`."""
+    error = float(np.sqrt(1 / n + 1 / m))
+    return float(special.ndtr(abs(d) / error - max(_least_z(tests, alpha), floor / error)))
 
 
 def as_auc(d: float) -> float:
@@ -137,6 +150,12 @@ def as_auc(d: float) -> float:
 def two_sided(z: float) -> float:
     """The p-value of a standard normal z."""
     return float(2 * special.ndtr(-abs(z)))
+
+
+def _least_z(tests: int, alpha: float) -> float:
+    """The |z| from which one test of so many has q < alpha when all others are silent."""
+    harmonic = float(np.sum(1 / np.arange(1, tests + 1)))
+    return float(-special.ndtri(alpha / (2 * tests * harmonic)))
 
 
 def _angle(proportion: Array) -> Array:

@@ -196,7 +196,11 @@ def _summary(
         if pairs is None
         else {"tested": len(pairs), "shifted": int(pairs["shifted"].sum())},
         "detectable_effect": detectable_effect(
-            len(sides.baseline.rows), len(sides.current.rows), len(sides.concepts), plan.alpha
+            len(sides.baseline.rows),
+            len(sides.current.rows),
+            len(sides.concepts),
+            plan.alpha,
+            floor=plan.floor,
         ),
         "effective_images": list(told.effective),
         "only_on_one_side": sides.dropped,
