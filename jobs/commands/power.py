@@ -48,10 +48,12 @@ class Power:
 
     def __call__(self) -> None:
         from pipelines.power.plan import PowerPlan
-        from pipelines.power.save import save
+        from pipelines.power.save import save, writable
         from pipelines.power.simulate import simulate
         from pipelines.power.tables import report
 
+        if self.out:
+            writable(self.out)
         images = tuple(usage(int, part) for part in names(self.images))
         effects = tuple(usage(float, part) for part in names(self.effects))
         given = {k: v for k, v in vars(self).items() if k != "out"}

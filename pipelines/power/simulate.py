@@ -1,4 +1,4 @@
-"""`nhd power`: simulate the audits of a plan, how often they find a shift and raise false alarms."""
+"""`nhd power`: simulate the audits of a plan: what they find, and what they raise falsely."""
 
 from dataclasses import dataclass
 
@@ -6,12 +6,14 @@ import numpy as np
 
 from nhd_ops.shift import detectable_effect
 from pipelines.analyse.attribution import Criteria
+from pipelines.io.store import Run
 from pipelines.power.draws import Sampling
 from pipelines.power.null import Rate, Tail, null_audits, null_series
 from pipelines.power.overall import null_auc
 from pipelines.power.plan import PowerPlan
 from pipelines.power.planted import Planted, planted
 from pipelines.power.population import Population, embeddings, population
+from pipelines.power.rejects import rejects
 
 PLAIN = (0.01, 0.05)
 """Alphas at which simulations of an affordable number can see whether p-values are honest."""
@@ -59,7 +61,8 @@ def _audits(
 ) -> tuple[list[Rate], list[Tail]]:
     criteria = [plan.criteria, *(Criteria(alpha, 0.0) for alpha in PLAIN)]
     rates, tails = [], []
-    for kind in world.kinds:
+    counted = [rejects(Run(plan.run))] if "rejects" in plan.of else []
+    for kind in (*world.kinds, *counted):
         found, below = null_audits(kind, *sides, criteria, plan.simulations, rng)
         rates += found
         tails += below
@@ -74,8 +77,8 @@ def _series(
     sides: tuple[Sampling, Sampling],
     rng: np.random.Generator,
 ) -> list[Rate]:
-    """Series with spending, and, so that one sees what it is for, without."""
-    kinds = [kind for kind in world.kinds if kind.name != "pairs"]
+    """Series with spending, and, so that one sees what it is for, without; concepts and labels."""
+    kinds = [kind for kind in world.kinds if kind.name in ("concepts", "labels")]
     share = plan.false_alarms * len(kinds) / plan.kinds
     variants = (
         ("", plan.alphas, min(plan.false_alarms, share)),
