@@ -10,13 +10,15 @@ from scipy import stats
 
 from nhd_ops.shift import false_discovery, mean_shift, summary
 from pipelines.analyse.attribution import Criteria, Family
+from pipelines.analyse.domain import cross_fitted_auc
 from pipelines.analyse.findings import family_findings
 from pipelines.errors import UsageError
-from pipelines.power.draws import Sampling, passes, summaries
+from pipelines.power.draws import Sampling, passes, reduced, summaries
 from pipelines.power.null import null_audits, null_series
+from pipelines.power.overall import null_auc
 from pipelines.power.plan import PowerPlan
 from pipelines.power.planted import planted
-from pipelines.power.population import Population, population
+from pipelines.power.population import Population, embeddings, population
 from pipelines.power.save import save
 from pipelines.power.simulate import simulate
 from pipelines.power.tables import interval
@@ -51,6 +53,20 @@ def test_summaries_of_many_samples_are_those_of_each(world: Population, copies: 
             assert found.count == each.count
             np.testing.assert_allclose(found.mean[s], each.mean, rtol=1e-12)
             np.testing.assert_allclose(found.variance[s], each.variance, rtol=1e-9)
+
+
+def test_samples_in_shards_are_the_comparisons_clusters(world: Population) -> None:
+    rng = np.random.default_rng(0)
+    sampling = Sampling(192, copies=3, shard=36)  # 64 different images, 12 of them in a shard
+    for kind in world.kinds:
+        rows = sampling.rows(rng, 4, len(kind.values), None)
+        found = reduced(kind.values, rows, sampling)
+        shards = np.repeat(np.arange(64) // 12, 3)
+        for s, drawn in enumerate(rows):
+            each = summary(np.repeat(kind.values[drawn], 3, axis=0), None, shards)
+            np.testing.assert_allclose(found.count[s], each.count, rtol=1e-9)
+            np.testing.assert_allclose(found.variance[s], each.variance, rtol=1e-9)
+            assert found.freedom == pytest.approx(each.freedom, rel=1e-12)
 
 
 def test_what_passes_is_what_the_comparison_lets_pass(world: Population) -> None:
@@ -127,17 +143,20 @@ def test_near_duplicates_break_the_promise_of_independent_images(world: Populati
     sides = Sampling(500, copies=5), Sampling(500, copies=5)
     rates, _ = null_audits(world["concepts"], *sides, [Criteria(0.01, 0.1)], 300, rng)
     assert rates[0].alarms > 0.2 * 300
+    known = Sampling(500, copies=5, shard=10), Sampling(500, copies=5, shard=10)
+    rates, _ = null_audits(world["concepts"], *known, [Criteria(0.01, 0.1)], 1000, rng)
+    assert most_likely(rates[0].alarms, rates[0].simulated, 0.01)
 
 
 def test_what_is_written_is_what_was_simulated(run: str, tmp_path: Path) -> None:
     plan = PowerPlan(run, (50,), 60, effects=(0.5,), series=20, simulations=100, attributed=0)
-    result = simulate(replace(plan, of=("concepts", "labels", "rejects", "auc")))
+    result = simulate(replace(plan, of=("concepts", "labels", "rejects")))
     for name in ("p.json", "p.md"):
         save(result, str(tmp_path / name))
     found = json.loads((tmp_path / "p.json").read_text())
     assert found["population"]["tested"] == {"concepts": 10, "labels": 10}
     kinds = {row["kind"] for row in found["false_alarms"] if row["what"] == "one audit"}
-    assert kinds == {"concepts", "labels", "rejects", "auc"}
+    assert kinds == {"concepts", "labels", "rejects"}
     for row in found["false_alarms"]:
         assert row["low"] <= row["share"] <= row["high"]
         exact = stats.binomtest(row["alarms"], row["simulated"]).proportion_ci(method="exact")
@@ -147,6 +166,17 @@ def test_what_is_written_is_what_was_simulated(run: str, tmp_path: Path) -> None
     first = [rate for rate in result.rates if rate.kind in ("concepts", "labels")]
     assert [r for r in again.rates if r.kind in ("concepts", "labels")] == first
     assert "| 50 " in (tmp_path / "p.md").read_text()
+
+
+def test_the_classifier_of_one_distribution_raises_no_alarm(run: str) -> None:
+    vectors = embeddings(PowerPlan(run))
+    rng = np.random.default_rng(8)
+    sides = Sampling(150), Sampling(150)
+    criteria = [Criteria(alpha, 0.0) for alpha in (0.001, 0.99)]
+    strict, loose = null_auc(vectors, *sides, criteria, 12, rng)
+    assert strict.alarms == 0 and 0 < loose.alarms <= 12
+    apart = np.concatenate([vectors[:150], -vectors[:150]])
+    assert cross_fitted_auc(apart[:150], apart[150:]).auc > 0.99
 
 
 def test_the_command_prints_the_table(run: str, tmp_path: Path) -> None:
@@ -169,6 +199,7 @@ def test_the_command_prints_the_table(run: str, tmp_path: Path) -> None:
         (("--false-alarms", "1.5"), "false_alarms is 1.5"),
         (("--audits", "0"), "audits is 0"),
         (("--simulations", "3"), "at least 100"),
+        (("--per-shard", "800"), "needs two of them"),
         (("--of", "moods"), "no kind 'moods'"),
         (("--of", "pairs"), "--keep dense"),
         (("--measure", "grounded"), "extract it with --lens"),

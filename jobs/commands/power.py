@@ -40,7 +40,9 @@ class Power:
     attributed: int = 10
     """Audits per figure of power that also go through the search for causes, which is slow."""
     copies: int = 1
-    """How often each image comes within a sample, to see what near-duplicates do."""
+    """How often each image comes within a shard, to see what near-duplicates do."""
+    per_shard: int = 0
+    """Images of a shard, for audits that take shards as clusters; 0: images as independent."""
     seed: int = 0
     """Seed of all draws."""
     out: str | None = None

@@ -24,7 +24,9 @@ class Sampling:
 
     images: int
     copies: int = 1
-    """Each drawn image comes this often."""
+    """Each drawn image comes this often, in one shard."""
+    shard: int = 0
+    """Images of a shard, where the audit knows that images of one shard depend on each other."""
 
     def rows(
         self, rng: np.random.Generator, samples: int, population: int, weights: np.ndarray | None
@@ -56,6 +58,32 @@ def summaries(values: np.ndarray, rows: np.ndarray, copies: int = 1) -> Summary:
     squares = np.maximum(counts @ np.square(centred) / drawn - np.square(mean), 0)
     images = drawn * copies
     return Summary(float(images), centre + mean, squares * images / (images - 1))
+
+
+def reduced(values: np.ndarray, rows: np.ndarray, sampling: Sampling) -> Summary:
+    """`summaries` of samples as the audit takes them: by shards, or with all images independent."""
+    found = summaries(values, rows, sampling.copies)
+    if not sampling.shard:
+        return found
+    samples, drawn = rows.shape
+    starts = np.arange(0, drawn, max(1, sampling.shard // sampling.copies))
+    sizes = np.diff([*starts, drawn])
+    ends = (np.arange(samples)[:, None] * drawn + starts).ravel()
+    member = sparse.csr_array(
+        (np.ones(rows.size), rows.ravel(), [*ends, rows.size]),
+        shape=(samples * len(starts), len(values)),
+    )
+    centre = values.mean(0)
+    sums = (member @ (values - centre)).reshape(samples, len(starts), -1)
+    off = (sums - sizes[:, None] * (found.mean - centre)[:, None]) / drawn
+    groups = len(starts)
+    robust = np.square(off).sum(1) * groups / (groups - 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        design = np.where(
+            found.variance > 0, np.maximum(robust * found.count / found.variance, 1), 1
+        )
+    freedom = float(1 / np.square(sizes / drawn).sum() - 1)
+    return Summary(found.count / design, found.mean, found.variance, freedom)
 
 
 def passes(effect: Effect, criteria: Criteria) -> np.ndarray:

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nhd_ops.shift import Effect, Summary
 from pipelines.analyse.attribution import Criteria
-from pipelines.power.draws import Sampling, chunks, passes, summaries
+from pipelines.power.draws import Sampling, chunks, passes, reduced
 from pipelines.power.population import Kind
 
 LEVELS = (0.05, 0.01, 1e-3, 1e-4, 1e-5)
@@ -89,9 +89,9 @@ def null_series(
     values = np.concatenate([kind.values for kind in kinds], axis=1)
     alarms: Counter[str] = Counter()
     for some in chunks(series, baseline.images + len(alphas) * current.images):
-        first = summaries(values, baseline.rows(rng, some, len(values), None), baseline.copies)
+        first = reduced(values, baseline.rows(rng, some, len(values), None), baseline)
         rows = current.rows(rng, some * len(alphas), len(values), None)
-        audits = _reshape(summaries(values, rows, current.copies), (some, len(alphas), -1))
+        audits = _reshape(reduced(values, rows, current), (some, len(alphas), -1))
         held = _reshape(first, (some, 1, -1))
         before, after = _audits(audits, slice(None, -1)), _audits(audits, slice(1, None))
         start = _any(kinds, held, _audits(audits, slice(1)), alphas[:1], floor)
@@ -103,19 +103,25 @@ def null_series(
 
 def _drawn(kind: Kind, sampling: Sampling, some: int, rng: np.random.Generator) -> Summary:
     rows = sampling.rows(rng, some, len(kind.values), None)
-    return summaries(kind.values, rows, sampling.copies)
+    return reduced(kind.values, rows, sampling)
 
 
 def _reshape(found: Summary, shape: tuple[int, ...]) -> Summary:
-    return Summary(found.count, found.mean.reshape(shape), found.variance.reshape(shape))
+    count = np.broadcast_to(found.count, found.mean.shape).reshape(shape)
+    return Summary(count, found.mean.reshape(shape), found.variance.reshape(shape), found.freedom)
 
 
 def _audits(found: Summary, audits: slice) -> Summary:
-    return Summary(found.count, found.mean[:, audits], found.variance[:, audits])
+    return _at(found, (slice(None), audits))
 
 
 def _part(found: Summary, columns: slice) -> Summary:
-    return Summary(found.count, found.mean[..., columns], found.variance[..., columns])
+    return _at(found, (..., columns))
+
+
+def _at(found: Summary, place: Any) -> Summary:
+    count = np.broadcast_to(found.count, found.mean.shape)[place]
+    return Summary(count, found.mean[place], found.variance[place], found.freedom)
 
 
 def _any(
@@ -125,10 +131,7 @@ def _any(
     found, start = np.zeros(len(one.mean), bool), 0
     for kind in kinds:
         columns = slice(start, start := start + len(kind.members))
-        sides = [
-            Summary(s.count, s.mean[..., columns], s.variance[..., columns]) for s in (one, other)
-        ]
-        effect = kind.test(sides[0], sides[1])
+        effect = kind.test(_part(one, columns), _part(other, columns))
         for t, alpha in enumerate(alphas):
             each = Effect(*(part[:, t] for part in effect))
             found |= passes(each, Criteria(alpha, floor)).any(-1)

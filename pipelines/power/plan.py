@@ -48,6 +48,8 @@ class PowerPlan:
     """Planted audits per figure that also go through the search for causes, which is slow."""
     copies: int = 1
     """How often each image comes within a sample: near-duplicates, k at a time."""
+    per_shard: int = 0
+    """Images of a shard, for audits that take shards as clusters; 0: images as independent."""
     seed: int = 0
     """Of all draws."""
 
@@ -68,12 +70,18 @@ class PowerPlan:
             found.append(
                 f"{self.simulations} simulations say nothing; take at least {FEWEST_SIMULATIONS}"
             )
-        for name in ("series", "attributed", "floor", "seed"):
+        for name in ("series", "attributed", "floor", "per_shard", "seed"):
             if getattr(self, name) < 0:
                 found.append(f"{name} is {getattr(self, name)}, but must not be negative")
         for name in ("audits", "kinds", "copies"):
             if getattr(self, name) < 1:
                 found.append(f"{name} is {getattr(self, name)}, but must be at least 1")
+        smallest = min(self.baseline_images or 10**9, *self.images, 10**9)
+        if self.per_shard and not self.copies <= self.per_shard <= smallest / 2:
+            found.append(
+                f"shards of {self.per_shard} images: each sample needs two of them at least, and "
+                f"each shard all {self.copies} copies of an image"
+            )
         if not 0 < self.false_alarms < 1:
             found.append(f"false_alarms is {self.false_alarms}, but must lie between 0 and 1")
         if unknown := [kind for kind in self.of if kind not in KINDS]:

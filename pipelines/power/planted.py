@@ -9,7 +9,7 @@ from nhd_ops.tilt import moved, tilted
 from pipelines.analyse.attribution import Criteria, Family
 from pipelines.analyse.findings import family_findings
 from pipelines.errors import UsageError
-from pipelines.power.draws import Sampling, passes, summaries
+from pipelines.power.draws import Sampling, passes, reduced
 from pipelines.power.population import Kind
 
 
@@ -58,10 +58,7 @@ def planted(
     for (member, sign, weights), some, few in zip(worlds, turns, looked, strict=True):
         one = baseline.rows(rng, some, len(kind.values), None)
         other = current.rows(rng, some, len(kind.values), weights)
-        sides = [
-            summaries(kind.values, rows, s.copies)
-            for rows, s in ((one, baseline), (other, current))
-        ]
+        sides = [reduced(kind.values, rows, s) for rows, s in ((one, baseline), (other, current))]
         seen = kind.test(sides[0], sides[1])
         passed = passes(seen, criteria)[:, member] & (np.sign(seen.effect[:, member]) == sign)
         found += int(passed.sum())

@@ -50,7 +50,10 @@ def simulate(plan: PowerPlan) -> Simulated:
 
 def _sides(plan: PowerPlan, world: Population, images: int) -> tuple[Sampling, Sampling]:
     held = plan.baseline_images or world.images
-    return Sampling(held, plan.copies), Sampling(images, plan.copies)
+    return (
+        Sampling(held, plan.copies, plan.per_shard),
+        Sampling(images, plan.copies, plan.per_shard),
+    )
 
 
 def _audits(

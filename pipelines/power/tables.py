@@ -83,6 +83,8 @@ def _heading(result: Simulated) -> list[str]:
     plan, world = result.plan, result.population
     tested = ", ".join(f"{len(kind.members)} {kind.name}" for kind in world.kinds)
     copies = f"Every image comes {plan.copies} times within a sample. " if plan.copies > 1 else ""
+    if plan.per_shard:
+        copies += f"Shards of {plan.per_shard} images are taken as clusters. "
     held = plan.baseline_images or world.images
     return [
         f"# Power of audits of {plan.run}",
