@@ -28,6 +28,16 @@ class Sampling:
     shard: int = 0
     """Images of a shard, where the audit knows that images of one shard depend on each other."""
 
+    @property
+    def effective(self) -> int:
+        """How many independent images the audit takes the sample for."""
+        return self.images // self.copies if self.shard else self.images
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of its mean, so taken."""
+        return self.images / self.shard - 1 if self.shard else np.inf
+
     def rows(
         self, rng: np.random.Generator, samples: int, population: int, weights: np.ndarray | None
     ) -> np.ndarray:
@@ -95,6 +105,14 @@ def passes(effect: Effect, criteria: Criteria) -> np.ndarray:
     for s in np.flatnonzero(effect.p.min(-1) < criteria.alpha):
         found[s] = criteria.passes(effect.effect[s], false_discovery(effect.p[s]))
     return found
+
+
+def freedom(one: Sampling, other: Sampling) -> float:
+    """Welch's degrees of freedom of the difference of two samples of equal variance."""
+    if not one.shard or not other.shard:
+        return np.inf
+    parts = 1 / one.effective, 1 / other.effective
+    return float(sum(parts) ** 2 / (parts[0] ** 2 / one.freedom + parts[1] ** 2 / other.freedom))
 
 
 def chunks(total: int, images_each: int) -> Iterator[int]:

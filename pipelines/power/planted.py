@@ -9,7 +9,7 @@ from nhd_ops.tilt import moved, tilted
 from pipelines.analyse.attribution import Criteria, Family
 from pipelines.analyse.findings import family_findings
 from pipelines.errors import UsageError
-from pipelines.power.draws import Sampling, passes, reduced
+from pipelines.power.draws import Sampling, freedom, passes, reduced
 from pipelines.power.population import Kind
 
 
@@ -76,11 +76,12 @@ def planted(
         found=found,
         promised=detection_power(
             effect,
-            baseline.images,
-            current.images,
+            baseline.effective,
+            current.effective,
             len(kind.members),
             criteria.alpha,
             criteria.floor,
+            freedom(baseline, current),
         ),
         dragged=float(np.mean(dragged)),
         attributed=searched,

@@ -7,7 +7,7 @@ import numpy as np
 from nhd_ops.shift import detectable_effect
 from pipelines.analyse.attribution import Criteria
 from pipelines.io.store import Run
-from pipelines.power.draws import Sampling
+from pipelines.power.draws import Sampling, freedom
 from pipelines.power.null import Rate, Tail, null_audits, null_series
 from pipelines.power.overall import null_auc
 from pipelines.power.plan import PowerPlan
@@ -114,8 +114,14 @@ def _power(
     rng: np.random.Generator,
 ) -> list[Planted]:
     kind, criteria = world["concepts"], plan.criteria
-    sizes = (sides[0].images, sides[1].images)
-    promised = detectable_effect(*sizes, len(kind.members), criteria.alpha, floor=criteria.floor)
+    promised = detectable_effect(
+        sides[0].effective,
+        sides[1].effective,
+        len(kind.members),
+        criteria.alpha,
+        floor=criteria.floor,
+        freedom=freedom(*sides),
+    )
     return [
         planted(kind, d, *sides, criteria, plan.simulations, plan.attributed, rng)
         for d in (*plan.effects, promised)
