@@ -62,11 +62,14 @@ def make_run(
     copies: int = 1,
     damaged: int = 0,
     yearless: float = 0.0,
+    lens: str | None = None,
+    lens_url: str | None = None,
 ) -> str:
     """Write a finished run of `n` images and return its URL.
 
     `copies` of every image follow each other; `rejected` samples are lost in every shard, `damaged`
     more in the first one; a part `yearless` of the images has no year.
+    With the id of a lens, the run is as if scored through it.
     """
     present = truth(n // copies, seed, boost or {}).repeat(copies, 0)
     similarity = measured(present[::copies], seed).repeat(copies, 0)
@@ -84,6 +87,7 @@ def make_run(
         "schema_version": 1, "model": "synthetic", "weights_sha256": weights,
         "preprocess_id": "none", "bucket": bucket, "columns": columns, "labels": list(NAMES),
         "concepts": [{"slug": s, "text": (texts or {}).get(s, s)} for s in names],
+        "lens": lens, "lens_url": lens_url,
     }  # fmt: skip
     run = Run(str(folder))
     write_json(run.at("run.json"), info)
@@ -115,10 +119,11 @@ def _write_shard(
     batch = Batch(
         samples, [(32, 32)] * len(samples), embedding, torch.zeros(len(flat), 1).int(),
         flat[:, :1], flat.abs().sum(1), flat[:, 0].abs(), measures, None,
+        chosen - 0.2 if info["lens"] else None,
     )  # fmt: skip
     write_parquet(
         run.at("images", f"{shard}.parquet"),
-        table(shard, [batch], Layout(info["columns"], tuple(names))),
+        table(shard, [batch], Layout(info["columns"], tuple(names), grounded=bool(info["lens"]))),
     )
     labels = torch.tensor([[s.fields[name] for name in NAMES] for s in samples])
     bucket = info["bucket"]

@@ -5,6 +5,7 @@ from typing import Annotated
 import tyro
 
 from jobs.commands.bench import Bench
+from jobs.commands.calibrate import Calibrate
 from jobs.commands.compare import Compare
 from jobs.commands.demo import Demo
 from jobs.commands.evaluate import Evaluate
@@ -26,6 +27,7 @@ Command = (
     | Annotated[Prepare, tyro.conf.subcommand("prepare")]
     | Annotated[Extract, tyro.conf.subcommand("extract")]
     | Annotated[Fit, tyro.conf.subcommand("fit")]
+    | Annotated[Calibrate, tyro.conf.subcommand("calibrate")]
     | Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[Power, tyro.conf.subcommand("power")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]

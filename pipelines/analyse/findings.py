@@ -20,7 +20,8 @@ from nhd_ops.shift import (
     two_sided,
 )
 from pipelines.analyse.attribution import Attribution, Criteria, Family, attribute
-from pipelines.analyse.sides import MEASURES, Sides
+from pipelines.analyse.measure import balanced_by
+from pipelines.analyse.sides import Sides
 
 Finding = dict[str, Any]
 ADJUST_ON = 50_000
@@ -28,14 +29,15 @@ ADJUST_ON = 50_000
 
 
 def concept_family(sides: Sides, measure: str) -> Family:
-    """All concepts by one measure, balanced by all three."""
+    """All concepts by one measure, balanced as `balanced_by` says."""
     one, other = sides.baseline, sides.current
+    balanced = balanced_by(measure, sides.measures)
     return Family(
         tuple(c.slug for c in sides.concepts),
         one.values(sides.concepts, measure),
         other.values(sides.concepts, measure),
-        one.features(sides.concepts),
-        other.features(sides.concepts),
+        one.features(sides.concepts, balanced),
+        other.features(sides.concepts, balanced),
         mean_shift,
         cluster_codes(sides),
     )
@@ -66,9 +68,9 @@ def label_family(sides: Sides) -> Family:
 def concept_findings(
     sides: Sides, family: Family, measure: str, criteria: Criteria
 ) -> tuple[list[Finding], Attribution]:
-    """One finding per concept, decided by `measure`, with the effects of all three inside."""
+    """One finding per concept, decided by `measure`, with the effects of all measures inside."""
     findings, attribution = family_findings("concept", family, criteria)
-    for name in MEASURES:
+    for name in sides.measures:
         one, other = (s.values(sides.concepts, name) for s in (sides.baseline, sides.current))
         same = replace(family, baseline=one, current=other)
         effect = same.effect()

@@ -13,10 +13,10 @@ import pyarrow as pa
 
 from nhd_ops.moments import Moments
 from nhd_ops.pair_moments import PairMoments
+from pipelines.analyse.measure import measures_of
 from pipelines.errors import UsageError
 from pipelines.io.store import Run
 
-MEASURES = ("share", "score", "similarity")
 MUST_AGREE = {"weights_sha256": "model weights", "preprocess_id": "preprocessing"}
 FEWEST_IMAGES = 30
 _MAPPED = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
@@ -56,9 +56,9 @@ class Side:
         """[n,Q] of one measure."""
         return self.rows[[f"{measure}_{c.slug}" for c in concepts]].to_numpy(np.float64)
 
-    def features(self, concepts: list[Concept]) -> np.ndarray:
-        """[n,Q,3]: every measure of every concept."""
-        return np.stack([self.values(concepts, m) for m in MEASURES], axis=-1)
+    def features(self, concepts: list[Concept], measures: tuple[str, ...]) -> np.ndarray:
+        """[n,Q,F]: these measures of every concept."""
+        return np.stack([self.values(concepts, m) for m in measures], axis=-1)
 
     def embeddings(self, limit: int) -> np.ndarray:
         """[n,D], unit length, of the first `limit` rows; reads one shard's file at a time."""
@@ -86,6 +86,8 @@ class Sides:
     labels: list[str]
     dropped: list[str]
     """Concepts and labels that only one side has."""
+    measures: tuple[str, ...]
+    """Those that mean the same on both sides; see `measure.measures_of`."""
     by: str | None = None
     trend: list[Side] | None = None
     """With `by`: one side for each value of the column, in order."""
@@ -108,14 +110,15 @@ def two_runs(baseline: str, current: str, seed: int, cluster: str = "auto") -> S
     if not concepts:
         raise UsageError("the runs share no concept; extract both with the same --concepts")
     known = [Concept(**c) for c in concepts]
-    columns = [*_columns(known, labels), *_cluster_column(infos, cluster)]
+    measures = measures_of(*infos)
+    columns = [*_columns(known, labels, measures), *_cluster_column(infos, cluster)]
     kept = [name for name in infos[0]["columns"] if name in infos[1]["columns"]]
     sides = [
         _enough(_side(name, run, info, columns, seed, kept))
         for name, run, info in zip(("baseline", "current"), runs, infos, strict=True)
     ]
     dropped = [_name(item) for field in ("concepts", "labels") for item in _unshared(infos, field)]
-    return Sides(sides[0], sides[1], known, labels, dropped, columns=tuple(kept))
+    return Sides(sides[0], sides[1], known, labels, dropped, measures, columns=tuple(kept))
 
 
 def one_run(
@@ -130,7 +133,8 @@ def one_run(
             f"{', '.join(sorted(info['columns'])) or 'none (extract with --columns)'}"
         )
     concepts = [Concept(**c) for c in info["concepts"]]
-    columns = [*_columns(concepts, info["labels"]), by, *_cluster_column([info], cluster)]
+    measures = measures_of(info, info)
+    columns = [*_columns(concepts, info["labels"], measures), by, *_cluster_column([info], cluster)]
     kept = [name for name in info["columns"] if name != by]
     whole = _side(by, run, info, columns, seed, kept)
     whole.rows[by] = _as_text(whole.rows[by])
@@ -144,7 +148,7 @@ def one_run(
     trend = [_bucket(whole, by, value) for value in found]
     chosen = {side.name: side for side in trend}
     baseline, current = (_enough(chosen[f"{by} = {value}"]) for value in (first, last))
-    return Sides(baseline, current, concepts, info["labels"], [], by, trend, tuple(kept))
+    return Sides(baseline, current, concepts, info["labels"], [], measures, by, trend, tuple(kept))
 
 
 def _cluster_column(infos: list[dict[str, Any]], cluster: str) -> list[str]:
@@ -160,8 +164,8 @@ def _cluster_column(infos: list[dict[str, Any]], cluster: str) -> list[str]:
     return [cluster]
 
 
-def _columns(concepts: list[Concept], labels: list[str]) -> list[str]:
-    return ["shard", "key", *(f"{m}_{c.slug}" for c in concepts for m in MEASURES), *labels]
+def _columns(concepts: list[Concept], labels: list[str], measures: tuple[str, ...]) -> list[str]:
+    return ["shard", "key", *(f"{m}_{c.slug}" for c in concepts for m in measures), *labels]
 
 
 def _side(

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from nhd_ops.shift import false_discovery, mean_shift, proportion_shift
 from pipelines.analyse.attribution import Criteria, Family, attribute
@@ -75,14 +74,13 @@ def family(setting: Setting, seed: int) -> Family:
     """Both sides of one trial."""
     rng = np.random.default_rng([seed, setting.images, setting.classes])
     tilt = CHANGES[setting.change]
-    labels = [_labels(rng, setting, tilting) for tilting in ({}, tilt)]
+    one, other = (_labels(rng, setting, tilting) for tilting in ({}, tilt))
     names = tuple(str(i) for i in range(setting.classes))
     if setting.r is None:
-        features = [side[..., None] for side in labels]
-        return Family(names, *labels, *features, proportion_shift)
-    noise = labels[0].std() * np.sqrt(1 / setting.r**2 - 1)
-    sides = [side + noise * rng.normal(size=side.shape) for side in labels]
-    return Family(names, *sides, *(side[..., None] for side in sides), mean_shift)
+        return Family(names, one, other, one[..., None], other[..., None], proportion_shift)
+    noise = one.std() * np.sqrt(1 / setting.r**2 - 1)
+    one, other = (side + noise * rng.normal(size=side.shape) for side in (one, other))
+    return Family(names, one, other, one[..., None], other[..., None], mean_shift)
 
 
 def _labels(rng: np.random.Generator, setting: Setting, tilt: dict[int, float]) -> np.ndarray:
@@ -112,25 +110,26 @@ def rates(setting: Setting, trials: int) -> Rates:
     return Rates(*(float(x) for x in counts / trials))
 
 
-def table(trials: int) -> pd.DataFrame:
+def rows(trials: int) -> Iterator[dict[str, object]]:
     """One row per setting."""
-    return pd.DataFrame([vars(s) | vars(rates(s, trials)) for s in settings()])
+    for setting in settings():
+        yield vars(setting) | vars(rates(setting, trials))
 
 
 def main() -> None:
-    """Print the table as Markdown."""
+    """Print the table as Markdown, row by row."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=100)
-    found = table(parser.parse_args().trials)
-    print("| " + " | ".join(name.replace("_", " ") for name in found.columns) + " |")
-    print("|" + "---|" * len(found.columns))
-    for row in found.itertuples(index=False):
-        print("| " + " | ".join(_cell(value) for value in row) + " |")
+    for number, row in enumerate(rows(parser.parse_args().trials)):
+        if number == 0:
+            print("| " + " | ".join(name.replace("_", " ") for name in row) + " |")
+            print("|" + "---|" * len(row))
+        print("| " + " | ".join(_cell(value) for value in row.values()) + " |", flush=True)
 
 
 def _cell(value: object) -> str:
     if isinstance(value, float):
-        return "labels" if np.isnan(value) else f"{value:.3g}"
+        return f"{value:.3g}"
     return "labels" if value is None else str(value)
 
 

@@ -3,7 +3,7 @@
     <lens>/lens.json            what it is of: weights, preprocessing, concepts, reference, its id
     <lens>/lens.safetensors     the tensors of `Lens`
     <lens>/concepts.parquet     concept, slug, rule (paper or grounded), rank, pair, head, neuron,
-                                weight, r, words: the concept pairs of both kinds, to be queried
+                                weight, r, sign, words (of sign·u): the concept pairs of both kinds
     <lens>/pairs.parquet        pair, head, neuron, sign, mean, std, words
 
 `lens.json` is written last, so a lens is there when it is.
@@ -12,7 +12,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from safetensors.torch import load, save
@@ -22,6 +22,7 @@ from nhd_ops.grounded import Grounded
 from pipelines.errors import UsageError
 from pipelines.io.files import atomic_write, write_json, write_parquet
 from pipelines.io.store import Run
+from pipelines.io.urls import redact
 
 SCHEMA_VERSION = 1
 
@@ -31,8 +32,10 @@ class Lens:
     """Everything that scoring an image through a lens needs."""
 
     info: dict[str, Any]
-    """`lens.json`: model, pretrained, checkpoint, weights_sha256, preprocess_id, concepts (a list
-    of {slug, text}), pairs_per_concept, images, reference, code_version, and `id`."""
+    """`lens.json`: model, pretrained, checkpoint, weights_sha256, preprocess_id, dtype, units,
+    concepts (a list of {slug, text}), pairs_per_concept, images, reference, code_version,
+    `grounded` (how many candidates each concept takes, and why), `made_from` (what decides how the
+    lens comes out), and `id`."""
     mean: Tensor
     """[H,C] fp32, of the coefficients over the reference sample."""
     deviation: Tensor
@@ -48,6 +51,14 @@ class Lens:
         """SHA-256 of its tensors: two runs with the same were scored alike."""
         found: str = self.info["id"]
         return found
+
+    def to(self, device: str) -> "Lens":
+        """The same lens with its tensors on `device`."""
+        mean, deviation, signs, pairs = (
+            t.to(device) for t in (self.mean, self.deviation, self.signs, self.pairs)
+        )
+        grounded = Grounded(*(part.to(device) for part in self.grounded))
+        return Lens(self.info, mean, deviation, signs, pairs, grounded)
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -82,6 +93,23 @@ def read_lens(url: str) -> Lens:
     parts = load(data)
     grounded = Grounded(parts.pop("grounded_pairs"), parts.pop("grounded_weights"))
     return Lens(info, **parts, grounded=grounded)
+
+
+class LensAt(NamedTuple):
+    """Which lens, and where: what workers are told, who read it themselves."""
+
+    url: str
+    id: str
+
+    def read(self) -> Lens:
+        """UsageError where there is another lens by now, or none."""
+        lens = read_lens(self.url)
+        if lens.id != self.id:
+            raise UsageError(
+                f"there is another lens at {redact(self.url)} than when this run began: put the "
+                "first one back, or choose another --out"
+            )
+        return lens
 
 
 def _tensors(lens: Lens) -> dict[str, Tensor]:
