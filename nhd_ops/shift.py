@@ -168,11 +168,43 @@ def delong(baseline: Array, current: Array) -> Auc:
     return Auc(float(below.mean()), float(error))
 
 
-def detectable_effect(n: float, m: float, tests: int, alpha: float, power: float = 0.8) -> float:
-    """The d that a single change must have to reach q < alpha among `tests`, this often."""
-    harmonic = float(np.sum(1 / np.arange(1, tests + 1)))
-    least = special.ndtri(1 - alpha / (2 * tests * harmonic))
-    return float((least + special.ndtri(power)) * np.sqrt(1 / n + 1 / m))
+def detectable_effect(
+    n: float,
+    m: float,
+    tests: int,
+    alpha: float,
+    power: float = 0.8,
+    floor: float = 0.0,
+    freedom: float = np.inf,
+) -> float:
+    """The d that a single change must have to be found among `tests` this often.
+
+    Found means |effect| ≥ floor and q < alpha. One that drags others along is found more often, as
+    Benjamini-Yekutieli asks less of each when several changed together; one that makes the values
+    of the smaller side more varied is found less often.
+
+    Args:
+        n: effective number of images of the baseline; m of the current side.
+        freedom: degrees of freedom of the error, which is few where there are few clusters.
+    """
+    error = float(np.sqrt(1 / n + 1 / m))
+    least = max(_least_t(tests, alpha, freedom) * error, floor)
+    return least + float(special.stdtrit(freedom, power)) * error
+
+
+def detection_power(
+    d: float,
+    n: float,
+    m: float,
+    tests: int,
+    alpha: float,
+    floor: float = 0.0,
+    freedom: float = np.inf,
+) -> float:
+    """How often a single change of d is found: the inverse of `detectable_effect`."""
+    error = float(np.sqrt(1 / n + 1 / m))
+    least = max(_least_t(tests, alpha, freedom), floor / error)
+    return float(special.stdtr(freedom, abs(d) / error - least))
 
 
 def as_auc(d: float) -> float:
@@ -183,6 +215,12 @@ def as_auc(d: float) -> float:
 def two_sided(z: float, freedom: float = np.inf) -> float:
     """The p-value of a standard normal z, or of Student's t."""
     return float(2 * special.stdtr(freedom, -abs(z)))
+
+
+def _least_t(tests: int, alpha: float, freedom: float) -> float:
+    """The |t| from which one test of so many has q < alpha when all others are silent."""
+    harmonic = float(np.sum(1 / np.arange(1, tests + 1)))
+    return float(-special.stdtrit(freedom, alpha / (2 * tests * harmonic)))
 
 
 def _angle(proportion: Array) -> Array:

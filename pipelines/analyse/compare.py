@@ -216,7 +216,7 @@ def _summary(
         if pairs is None
         else {"tested": len(pairs), "shifted": int(pairs["shifted"].sum())},
         "detectable_effect": detectable_effect(
-            *clustering.effective(sides), len(sides.concepts), plan.alpha
+            *clustering.effective(sides), len(sides.concepts), plan.alpha, floor=plan.floor
         ),
         "dependence": {"sentence": clustering.sentence, **clustering.numbers},
         "effective_images": list(told.effective),
