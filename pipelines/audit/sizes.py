@@ -18,9 +18,8 @@ class Sizes(NamedTuple):
 
 def sizes_of(model: str) -> Sizes | None:
     """None for a name that is not known here; extraction says what is wrong with it."""
-    import open_clip
-
     from pipelines.tiny import model as tiny
+    from pipelines.vision import open_clip
 
     if model == "tiny":
         return _sizes(tiny.VISION.width, tiny.VISION.head_width, tiny.EMBED_DIM)
