@@ -17,6 +17,14 @@ def test_only_causes_are_named(change: str, r: float | None) -> None:
         assert found.consequences_passing > 1  # there was something to be told apart
 
 
+def test_growth_that_a_larger_one_hides_is_reported() -> None:
+    found = rates(Setting(6, None, 5000, "one x3, one x1.5"), trials=8)
+    assert found.causes_named == 0.5  # the larger one
+    assert found.causes_hidden >= 0.4 and found.hidden_wrongly == 0
+    alone = [rates(Setting(6, 0.8, 3000, change), trials=6) for change in ("one x3", "none")]
+    assert [rate.hidden_wrongly for rate in alone] == [0, 0]
+
+
 def test_images_of_two_objects_are_no_harder() -> None:
     found = rates(Setting(6, 0.9, 2000, "one x3", objects=2), trials=12)
     assert found.wrong_trials <= 0.09 and found.causes_named == 1

@@ -97,6 +97,9 @@ class Attribution:
     """For those that passed at first but not adjusted: the shifted ones that account for them."""
     effective: tuple[float, float]
     """Effective numbers of images with everything shifted balanced."""
+    hidden: np.ndarray
+    """[Q] bool: did not change as they are, but did with what is shifted balanced: a class that
+    grew while another grew more keeps its share."""
 
 
 @dataclass(eq=False)
@@ -148,7 +151,9 @@ def attribute(family: Family, marginal: Effect, criteria: Criteria) -> Attributi
         for j in np.flatnonzero(hurdle.open & ~shifted)
     }
     effective = adjust(frozenset(chosen))[1]
-    return Attribution(shifted, adjusted, false_discovery(adjusted.p), explained, effective)
+    q = false_discovery(adjusted.p)
+    hidden = hurdle.hidden(adjusted) if shifted.any() else np.zeros(len(shifted), bool)
+    return Attribution(shifted, adjusted, q, explained, effective, hidden)
 
 
 class _Hurdle:
@@ -170,6 +175,12 @@ class _Hurdle:
         surely = np.minimum(np.abs(adjusted.low), np.abs(adjusted.high)) >= self.criteria.floor
         kept: np.ndarray = self.open & same & passes & ((left > 1 - TOUCHED) | surely)
         return kept
+
+    def hidden(self, adjusted: Effect) -> np.ndarray:
+        """[Q] bool: did not pass as it is, and passes now."""
+        passes = self.criteria.passes(adjusted.effect, false_discovery(adjusted.p))
+        found: np.ndarray = ~self.open & passes
+        return found
 
 
 def _forward(adjust: _Adjuster, hurdle: _Hurdle) -> list[int]:

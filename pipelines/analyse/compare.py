@@ -211,7 +211,11 @@ def _summary(
         "floor": plan.floor,
         "seed": plan.seed,
         "auc": {k: findings[0][k] for k in ("effect", "low", "high", "p")},
-        "concepts": {"tested": len(sides.concepts), "shifted": [f["name"] for f in shifted]},
+        "concepts": {
+            "tested": len(sides.concepts),
+            "shifted": [f["name"] for f in shifted],
+            "hidden": [f["name"] for f in findings if f["kind"] == "concept" and f["hidden"]],
+        },
         "pairs": None
         if pairs is None
         else {"tested": len(pairs), "shifted": int(pairs["shifted"].sum())},

@@ -99,6 +99,7 @@ def family_findings(
         finding["adjusted_low"] = float(told.adjusted.low[i])
         finding["adjusted_high"] = float(told.adjusted.high[i])
         finding["adjusted_q"] = float(told.adjusted_q[i])
+        finding["hidden"] = bool(told.hidden[i])
         finding["explained_by"] = [family.names[j] for j in told.explained_by.get(i, [])]
         finding["baseline"], finding["current"] = float(means[0][i]), float(means[1][i])
         findings.append(finding)

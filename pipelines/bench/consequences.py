@@ -56,7 +56,11 @@ class Rates:
     causes_named: float
     """Share of the causes that were named."""
     causes_too_small: float
-    """Share of the causes whose own change passed neither floor nor alpha to begin with."""
+    """Share of the causes whose own change did not pass both floor and alpha to begin with."""
+    causes_hidden: float
+    """Share of the causes that were reported as hidden by others."""
+    hidden_wrongly: float
+    """Classes other than causes so reported, per trial."""
 
 
 def settings() -> Iterator[Setting]:
@@ -97,7 +101,7 @@ def _labels(rng: np.random.Generator, setting: Setting, tilt: dict[int, float]) 
 def rates(setting: Setting, trials: int) -> Rates:
     """Repeat one setting with seeds 0, 1, .."""
     causes = set(CHANGES[setting.change])
-    counts = np.zeros(5)
+    counts = np.zeros(7)
     for seed in range(trials):
         world = family(setting, seed)
         effect = world.effect()
@@ -105,8 +109,10 @@ def rates(setting: Setting, trials: int) -> Rates:
         passing = np.flatnonzero(CRITERIA.passes(effect.effect, false_discovery(effect.p)))
         named, moved = set(np.flatnonzero(told.shifted).tolist()), set(passing.tolist())
         wrong = len(named - causes)
-        found = len(named & causes), len(causes - moved)
-        counts += len(moved - causes), wrong, wrong > 0, *(x / max(1, len(causes)) for x in found)
+        hidden = set(np.flatnonzero(told.hidden).tolist())
+        found = len(named & causes), len(causes - moved), len(causes & hidden)
+        shares = (x / max(1, len(causes)) for x in found)
+        counts += len(moved - causes), wrong, wrong > 0, *shares, len(hidden - causes)
     return Rates(*(float(x) for x in counts / trials))
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from nhd_ops.shift import Effect, Summary, mean_shift, proportion_shift
-from pipelines.analyse.sides import MEASURES
+from pipelines.analyse.measure import balanced_by
 from pipelines.errors import UsageError
+from pipelines.io.rows import measures
 from pipelines.io.store import Run
 from pipelines.power.plan import PowerPlan
 
@@ -55,10 +56,11 @@ def population(plan: PowerPlan) -> Population:
     names = run.images(["shard", "key"]).num_rows, _columns(run)
     rows = _thinned(names[0])
     measure = _measure(plan, slugs, names[1])
-    measures = [m for m in (*MEASURES, "grounded") if f"{m}_{slugs[0]}" in names[1]]
-    table = run.images([f"{m}_{s}" for m in measures for s in slugs] + info["labels"])
+    known = measures(info.get("lens") is not None)
+    table = run.images([f"{m}_{s}" for m in known for s in slugs] + info["labels"])
     frame = table.to_pandas().iloc[rows]
-    features = np.stack([_values(frame, m, slugs) for m in measures], axis=-1)
+    weighed = balanced_by(measure, known)
+    features = np.stack([_values(frame, m, slugs) for m in weighed], axis=-1)
     concepts = _values(frame, measure, slugs)
     kinds = [Kind("concepts", tuple(slugs), concepts, mean_shift, features)]
     if "labels" in plan.of and (labels := _complete(frame, info["labels"])):
