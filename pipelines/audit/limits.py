@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from nhd_ops.shift import false_discovery
+from pipelines.analyse.missing import PER_SHARD
 from pipelines.audit.alarms import Alarms
 from pipelines.audit.report import Finding, Report
 from pipelines.audit.settings import Family, Limits, Settings
@@ -21,7 +22,6 @@ from pipelines.errors import UsageError
 Row = dict[str, Any]
 """kind, name, text, value, low, high, q, limit, direction, explained_by, and state: `crossed`;
 `changed`, but within the limit; `follows` from other changes; `passed`; `off`."""
-PER_SHARD = "samples per shard"
 FOLLOWS_FROM = 0.3  # |r| from which on a pair's change is put down to the concept it follows
 
 
