@@ -64,6 +64,7 @@ def _audit(settings: object, redo_changed: bool) -> None:
     assert isinstance(settings, Settings)
     verdict, untold = audit(settings, secrets(), redo_changed)
     print(f"audit {verdict['number']}, {verdict['name']}: {verdict['state']}")
-    print(f"{verdict['sentence']}")
+    if verdict["state"] == "passed":  # else it is how the command ends
+        print(verdict["sentence"])
     print(f"page: {verdict['page']}")
     exit_for(verdict, untold)
