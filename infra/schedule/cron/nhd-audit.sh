@@ -69,7 +69,7 @@ for ((attempt = 1; ; attempt++)); do
     # The lock's descriptor stays ours: a worker that outlives the audit must not hold it.
     "$nhd" audit --config "$config" "$@" >> "$log" 2>&1 9>&- < /dev/null &
     child=$!
-    wait "$child"
+    wait "$child" 2>> "$log"  # where bash says that it was killed
     code=$?
     child=
     echo "$(date -u +%FT%TZ) exit code $code" >> "$log"
