@@ -87,8 +87,9 @@ def test_a_crossed_threshold_is_not_tried_again() -> None:
     assert job["template"]["spec"]["restartPolicy"] == "Never"  # the policy demands it
     (rayjob,) = documents(KUBERNETES / "cronjob" / "rayjob.yaml")
     assert rayjob["spec"]["backoffLimit"] == 0
-    assert rayjob["spec"]["activeDeadlineSeconds"] * (job["backoffLimit"] + 1) <= (
-        job["activeDeadlineSeconds"]
+    assert (
+        rayjob["spec"]["activeDeadlineSeconds"] * (job["backoffLimit"] + 1)
+        <= (job["activeDeadlineSeconds"])
     )
 
 
@@ -127,7 +128,9 @@ def kubectl(tmp_path: Path, states: list[tuple[str, str, str]], there: bool) -> 
 
     Each state is (jobDeploymentStatus, jobStatus, message).
     """
-    for name, column in zip(("deployment", "status", "message"), zip(*states, strict=True), strict=True):
+    for name, column in zip(
+        ("deployment", "status", "message"), zip(*states, strict=True), strict=True
+    ):
         (tmp_path / name).write_text("".join(f"{value}\n" for value in column))
     (tmp_path / "exists").touch() if there else None
     command(
