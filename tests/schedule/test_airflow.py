@@ -1,6 +1,6 @@
 """The Airflow DAG. Airflow is no part of this project: its runs need AIRFLOW_PYTHON.
 
-    AIRFLOW_PYTHON=/path/to/an/airflow/bin/python .venv/bin/pytest -n 0 tests/schedule/test_airflow.py
+    AIRFLOW_PYTHON=/an/airflow/bin/python .venv/bin/pytest -n 0 tests/schedule/test_airflow.py
 
 where that environment has apache-airflow 3 and apache-airflow-providers-standard.
 """

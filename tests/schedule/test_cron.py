@@ -131,9 +131,10 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     for unit in (SCHEDULE / "cron").glob("*@.*"):
         text = unit.read_text().replace("/opt/nhd/.venv/bin/nhd", "/bin/true")
         (tmp_path / unit.name).write_text(text)
-    units = [f"{tmp_path}/nhd-audit@web.{kind}" for kind in ("service", "timer")]
+    names = ("nhd-audit@web.service", "nhd-audit@web.timer", "nhd-audit-failed@web.service")
+    units = [f"{tmp_path}/{name}" for name in names]
     found = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", *units, f"{tmp_path}/nhd-audit-failed@web.service"],
+        ["systemd-analyze", "verify", "--man=no", *units],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert found.returncode == 0 and found.stderr == "", found.stderr

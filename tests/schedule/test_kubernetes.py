@@ -1,4 +1,4 @@
-"""The manifests: they hold to their schemas and to each other; submit.sh against a stand-in kubectl.
+"""The manifests hold to their schemas and to each other; submit.sh against a stand-in kubectl.
 
 `schemas.json` says where its parts come from. No cluster was at hand: what KubeRay makes of a
 RayJob is taken from its documentation and source, not seen.
