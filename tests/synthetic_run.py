@@ -59,8 +59,10 @@ def make_run(
     order: np.ndarray | None = None,
     weights: str = "a" * 64,
     fit: bool = False,
+    lens: str | None = None,
+    lens_url: str | None = None,
 ) -> str:
-    """Write a finished run of `n` images and return its URL."""
+    """Write a finished run of `n` images and return its URL; with a lens's id, as if through it."""
     present = truth(n, seed, boost or {})
     similarity = measured(present, seed)
     rng = np.random.default_rng([seed, 2])
@@ -75,6 +77,7 @@ def make_run(
         "schema_version": 1, "model": "synthetic", "weights_sha256": weights,
         "preprocess_id": "none", "bucket": bucket, "columns": columns, "labels": list(NAMES),
         "concepts": [{"slug": s, "text": (texts or {}).get(s, s)} for s in names],
+        "lens": lens, "lens_url": lens_url,
     }  # fmt: skip
     run = Run(str(folder))
     write_json(run.at("run.json"), info)
@@ -106,10 +109,11 @@ def _write_shard(
     batch = Batch(
         samples, [(32, 32)] * len(samples), embedding, torch.zeros(len(flat), 1).int(),
         flat[:, :1], flat.abs().sum(1), flat[:, 0].abs(), measures, None,
+        chosen - 0.2 if info["lens"] else None,
     )  # fmt: skip
     write_parquet(
         run.at("images", f"{shard}.parquet"),
-        table(shard, [batch], Layout(info["columns"], tuple(names))),
+        table(shard, [batch], Layout(info["columns"], tuple(names), grounded=bool(info["lens"]))),
     )
     labels = torch.tensor([[s.fields[name] for name in NAMES] for s in samples])
     bucket = info["bucket"]

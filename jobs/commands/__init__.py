@@ -4,7 +4,9 @@ from typing import Annotated
 
 import tyro
 
+from jobs.commands.audit import Audit
 from jobs.commands.bench import Bench
+from jobs.commands.calibrate import Calibrate
 from jobs.commands.compare import Compare
 from jobs.commands.demo import Demo
 from jobs.commands.evaluate import Evaluate
@@ -25,6 +27,8 @@ Command = (
     | Annotated[Prepare, tyro.conf.subcommand("prepare")]
     | Annotated[Extract, tyro.conf.subcommand("extract")]
     | Annotated[Fit, tyro.conf.subcommand("fit")]
+    | Annotated[Audit, tyro.conf.subcommand("audit")]
+    | Annotated[Calibrate, tyro.conf.subcommand("calibrate")]
     | Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Explain, tyro.conf.subcommand("explain")]

@@ -1,6 +1,7 @@
 """`nhd compare`: its arguments, and what it calls."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from jobs.arguments import names
 
@@ -21,6 +22,8 @@ class Compare:
     """The column that splits it, such as `year`."""
     values: str = ""
     """Two values of the column, `2019,2024`; by default the first and the last."""
+    measure: Literal["auto", "grounded", "similarity", "score", "share"] = "auto"
+    """Decides on concepts; `auto` is grounded if both runs have the same lens, else similarity."""
     alpha: float = 0.01
     """False-discovery rate."""
     floor: float = 0.1
@@ -43,6 +46,7 @@ class Compare:
             by=self.by,
             values=(values[0], values[1]) if values else None,
             out=self.out,
+            measure=self.measure,
             alpha=self.alpha,
             floor=self.floor,
             seed=self.seed,

@@ -23,6 +23,8 @@ class Extract:
     """A file with the weights: an open_clip state dict, safetensors or torch."""
     concepts: str = ""
     """Texts to score each image on: `yellow,car`, or a file with one per line."""
+    lens: str | None = None
+    """A lens of `nhd calibrate` to score through: its concepts, and centred and grounded scores."""
     pairs_per_concept: int = 5
     """How many pairs make up a concept's share and score; the paper takes 5."""
     columns: str = ""
@@ -64,6 +66,7 @@ class Extract:
             out=self.out,
             model=ModelSpec(self.model, self.pretrained, self.checkpoint),
             concepts=texts(self.concepts),
+            lens=self.lens,
             pairs_per_concept=self.pairs_per_concept,
             columns=names(self.columns),
             labels=names(self.labels),

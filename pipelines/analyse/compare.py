@@ -5,8 +5,8 @@ control (the baseline split in two), and written as JSON, Parquet and one HTML p
 """
 
 import math
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,7 @@ from pipelines.analyse.findings import (
     overall_finding,
     reject_findings,
 )
+from pipelines.analyse.measure import Asked, decided
 from pipelines.analyse.pair_shifts import behind, pair_shifts
 from pipelines.analyse.sides import Side, Sides, one_run, two_runs
 from pipelines.analyse.truth import truth_table
@@ -51,8 +52,9 @@ class ComparePlan:
     """The column whose values are the sides, with `run`."""
     values: tuple[str, str] | None = None
     """Baseline and current value of the column; by default the first and the last."""
-    measure: Literal["share", "score", "similarity"] = "similarity"
-    """The measure that decides on concepts; the others are shown beside it."""
+    measure: Asked = "auto"
+    """The measure that decides on concepts; the others are shown beside it. `auto`: grounded where
+    both sides were scored through the same lens, else similarity."""
     alpha: float = 0.01
     """Largest q-value (Benjamini-Yekutieli) that counts."""
     floor: float = 0.1
@@ -76,6 +78,7 @@ class Comparison:
     """All that was found, as it is written."""
 
     plan: ComparePlan
+    """With the measure that decided."""
     sides: Sides
     findings: list[Finding]
     """Everything tested, except that of the pairs only the largest that count are here."""
@@ -119,7 +122,9 @@ def load(plan: ComparePlan) -> Sides:
 
 
 def analyse(plan: ComparePlan, sides: Sides) -> Comparison:
-    """Everything but the writing."""
+    """Everything but the writing; UsageError for a measure that the sides do not share."""
+    measure, why = decided(plan.measure, sides.measures)
+    plan = replace(plan, measure=measure)
     criteria = Criteria(plan.alpha, plan.floor)
     families = {"concept": concept_family(sides, plan.measure)}
     families |= {"label": label_family(sides)} if sides.labels else {}
@@ -133,6 +138,7 @@ def analyse(plan: ComparePlan, sides: Sides) -> Comparison:
     listed = _listed(pairs)
     findings = [overall, *_largest(concepts), *_largest(labels), *rejects, *listed]
     numbers = _summary(plan, sides, findings, pairs, told)
+    numbers["measure_because"] = why
     numbers["control"] = control(sides.baseline, families, criteria, vectors[0])
     trend = None if sides.trend is None else _trend(sides, plan.measure)
     return Comparison(plan, sides, findings, pairs, truth_table(sides), trend, numbers)

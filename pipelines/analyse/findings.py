@@ -20,7 +20,7 @@ from nhd_ops.shift import (
     two_sided,
 )
 from pipelines.analyse.attribution import Attribution, Criteria, Family, attribute
-from pipelines.analyse.sides import MEASURES, Sides
+from pipelines.analyse.sides import Sides
 
 Finding = dict[str, Any]
 ADJUST_ON = 50_000
@@ -29,14 +29,14 @@ Z95 = 1.959963984540054
 
 
 def concept_family(sides: Sides, measure: str) -> Family:
-    """All concepts by one measure, balanced by all three."""
+    """All concepts by one measure, balanced by all that the sides have."""
     one, other = sides.baseline, sides.current
     return Family(
         tuple(c.slug for c in sides.concepts),
         one.values(sides.concepts, measure),
         other.values(sides.concepts, measure),
-        one.features(sides.concepts),
-        other.features(sides.concepts),
+        one.features(sides.concepts, sides.measures),
+        other.features(sides.concepts, sides.measures),
         mean_shift,
     )
 
@@ -53,9 +53,9 @@ def label_family(sides: Sides) -> Family:
 def concept_findings(
     sides: Sides, family: Family, measure: str, criteria: Criteria
 ) -> tuple[list[Finding], Attribution]:
-    """One finding per concept, decided by `measure`, with the effects of all three inside."""
+    """One finding per concept, decided by `measure`, with the effects of all measures inside."""
     findings, attribution = family_findings("concept", family, criteria)
-    for name in MEASURES:
+    for name in sides.measures:
         one, other = (s.values(sides.concepts, name) for s in (sides.baseline, sides.current))
         effect = Family(family.names, one, other, one, other, mean_shift).effect()
         q = false_discovery(effect.p)

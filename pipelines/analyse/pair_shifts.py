@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
@@ -13,6 +14,7 @@ from nhd_ops.pair_moments import PairMoments
 from nhd_ops.shift import Summary, false_discovery, mean_shift
 from pipelines.analyse.attribution import Criteria
 from pipelines.analyse.sides import Concept, Side, Sides
+from pipelines.lens.known_pairs import pairs_of_lens
 
 SHORTLIST = 1000
 """For how many of the largest shifts the distances of distributions are computed."""
@@ -24,8 +26,8 @@ LEAST_CORRELATION = 0.3
 def pair_shifts(sides: Sides, criteria: Criteria) -> pd.DataFrame | None:
     """One row per pair, largest |d| first; None where a side kept no moments of its own.
 
-    Effects are oriented by the sign that `nhd fit` gave the pair (+1 without a fit), so that "up"
-    means more of what the words say.
+    Effects are oriented by the sign that `nhd fit` or the lens gave the pair (+1 without either),
+    so that "up" means more of what the words say.
     """
     one, other = sides.baseline.pairs, sides.current.pairs
     if one is None or other is None:
@@ -45,16 +47,24 @@ def pair_shifts(sides: Sides, criteria: Criteria) -> pd.DataFrame | None:
 
 
 def fitted(sides: Sides, pairs: int) -> pd.DataFrame:
-    """Sign and words of every pair from the fit of either run; +1 and "" where there is none."""
+    """Sign and words of every pair from the fit of either run, else from the lens of either.
+
+    +1 and "" where there is neither, or where the lens cannot be read any more.
+    """
     plain = pd.DataFrame({"sign": np.ones(pairs, np.int8), "words": [""] * pairs})
-    for side in (sides.baseline, sides.current):
-        if side.run.exists("fit", "pairs.parquet"):
-            table = pq.read_table(io.BytesIO(side.run.read("fit", "pairs.parquet"))).to_pandas()
-            table = table.set_index("pair").reindex(np.arange(pairs))
-            plain["sign"] = table["sign"].fillna(1).to_numpy(np.int8)
-            plain["words"] = [_words(value) for value in table["words"]]
-            break
+    if (found := _known(sides)) is not None:
+        table = found.to_pandas().set_index("pair").reindex(np.arange(pairs))
+        plain["sign"] = table["sign"].fillna(1).to_numpy(np.int8)
+        plain["words"] = [_words(value) for value in table["words"]]
     return plain
+
+
+def _known(sides: Sides) -> pa.Table | None:
+    both = (sides.baseline, sides.current)
+    for side in both:
+        if side.run.exists("fit", "pairs.parquet"):
+            return pq.read_table(io.BytesIO(side.run.read("fit", "pairs.parquet")))
+    return next((t for side in both if (t := pairs_of_lens(side.info)) is not None), None)
 
 
 def correlations(sides: Sides, concept: Concept) -> np.ndarray:

@@ -13,10 +13,10 @@ import pyarrow as pa
 
 from nhd_ops.moments import Moments
 from nhd_ops.pair_moments import PairMoments
+from pipelines.analyse.measure import measures_of
 from pipelines.errors import UsageError
 from pipelines.io.store import Run
 
-MEASURES = ("share", "score", "similarity")
 MUST_AGREE = {"weights_sha256": "model weights", "preprocess_id": "preprocessing"}
 FEWEST_IMAGES = 30
 _MAPPED = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
@@ -51,9 +51,9 @@ class Side:
         """[n,Q] of one measure."""
         return self.rows[[f"{measure}_{c.slug}" for c in concepts]].to_numpy(np.float64)
 
-    def features(self, concepts: list[Concept]) -> np.ndarray:
-        """[n,Q,3]: every measure of every concept."""
-        return np.stack([self.values(concepts, m) for m in MEASURES], axis=-1)
+    def features(self, concepts: list[Concept], measures: tuple[str, ...]) -> np.ndarray:
+        """[n,Q,F]: these measures of every concept."""
+        return np.stack([self.values(concepts, m) for m in measures], axis=-1)
 
     def embeddings(self, limit: int) -> np.ndarray:
         """[n,D], unit length, of the first `limit` rows; reads one shard's file at a time."""
@@ -81,6 +81,8 @@ class Sides:
     labels: list[str]
     dropped: list[str]
     """Concepts and labels that only one side has."""
+    measures: tuple[str, ...]
+    """Those that mean the same on both sides; see `measure.measures_of`."""
     by: str | None = None
     trend: list[Side] | None = None
     """With `by`: one side for each value of the column, in order."""
@@ -101,13 +103,14 @@ def two_runs(baseline: str, current: str, seed: int) -> Sides:
     if not concepts:
         raise UsageError("the runs share no concept; extract both with the same --concepts")
     known = [Concept(**c) for c in concepts]
-    columns = _columns(known, labels)
+    measures = measures_of(*infos)
+    columns = _columns(known, labels, measures)
     sides = [
         _enough(_side(name, run, info, columns, seed))
         for name, run, info in zip(("baseline", "current"), runs, infos, strict=True)
     ]
     dropped = [_name(item) for field in ("concepts", "labels") for item in _unshared(infos, field)]
-    return Sides(sides[0], sides[1], known, labels, dropped)
+    return Sides(sides[0], sides[1], known, labels, dropped, measures)
 
 
 def one_run(url: str, by: str, values: tuple[str, str] | None, seed: int) -> Sides:
@@ -120,7 +123,8 @@ def one_run(url: str, by: str, values: tuple[str, str] | None, seed: int) -> Sid
             f"{', '.join(sorted(info['columns'])) or 'none (extract with --columns)'}"
         )
     concepts = [Concept(**c) for c in info["concepts"]]
-    columns = dict.fromkeys([*_columns(concepts, info["labels"]), by])
+    measures = measures_of(info, info)
+    columns = dict.fromkeys([*_columns(concepts, info["labels"], measures), by])
     whole = _side(by, run, info, list(columns), seed)
     whole.rows[by] = _as_text(whole.rows[by])
     found = _in_order(whole.rows[by].dropna().unique())
@@ -133,11 +137,11 @@ def one_run(url: str, by: str, values: tuple[str, str] | None, seed: int) -> Sid
     trend = [_bucket(whole, by, value) for value in found]
     chosen = {side.name: side for side in trend}
     baseline, current = (_enough(chosen[f"{by} = {value}"]) for value in (first, last))
-    return Sides(baseline, current, concepts, info["labels"], [], by, trend)
+    return Sides(baseline, current, concepts, info["labels"], [], measures, by, trend)
 
 
-def _columns(concepts: list[Concept], labels: list[str]) -> list[str]:
-    return ["shard", "key", *(f"{m}_{c.slug}" for c in concepts for m in MEASURES), *labels]
+def _columns(concepts: list[Concept], labels: list[str], measures: tuple[str, ...]) -> list[str]:
+    return ["shard", "key", *(f"{m}_{c.slug}" for c in concepts for m in measures), *labels]
 
 
 def _side(name: str, run: Run, info: dict[str, Any], columns: list[str], seed: int) -> Side:

@@ -7,13 +7,13 @@ import pandas as pd
 
 from nhd_ops.labels import point_biserial
 from pipelines.analyse.pair_shifts import fitted
-from pipelines.analyse.sides import MEASURES, Concept, Side, Sides
+from pipelines.analyse.sides import Concept, Side, Sides
 
 
 def truth_table(sides: Sides) -> pd.DataFrame:
     """One row per side and label.
 
-    r of share, score and similarity of the concept that has the label's name; the concept and
+    r of every measure of the concept that has the label's name; the concept and
     measure that follow the label best, whatever its name; and the pair that does, from exact
     moments (not for buckets, whose label moments are not kept). NaN where nothing varies.
     """
@@ -23,26 +23,28 @@ def truth_table(sides: Sides) -> pd.DataFrame:
 
 def _of_side(sides: Sides, side: Side) -> list[dict[str, Any]]:
     labels = side.rows[sides.labels].to_numpy(np.float64)  # [n,L]
-    r = {m: correlation(side.values(sides.concepts, m), labels) for m in MEASURES}  # each [Q,L]
+    r = {
+        m: correlation(side.values(sides.concepts, m), labels) for m in sides.measures
+    }  # each [Q,L]
     pairs = None if sides.by or not sides.labels else _pairs(sides, side)
     rows = []
     for j, label in enumerate(sides.labels):
         own = next((i for i, c in enumerate(sides.concepts) if label in (c.slug, c.text)), None)
         row = {"side": side.name, "label": label, "images": int(labels[:, j].sum())}
         row["concept"] = None if own is None else sides.concepts[own].slug
-        for m in MEASURES:
+        for m in sides.measures:
             row[f"r_{m}"] = np.nan if own is None else r[m][own, j]
-        row |= _best(sides.concepts, {m: r[m][:, j] for m in MEASURES})
+        row |= _best(sides.concepts, {m: r[m][:, j] for m in sides.measures})
         rows.append(row | (pairs[j] if pairs else {"pair": None, "words": "", "r_pair": np.nan}))
     return rows
 
 
 def _best(concepts: list[Concept], r: dict[str, np.ndarray]) -> dict[str, Any]:
-    stacked = np.nan_to_num(np.stack([r[m] for m in MEASURES]))  # [3,Q]
+    stacked = np.nan_to_num(np.stack(list(r.values())))  # [F,Q]
     measure, concept = np.unravel_index(np.abs(stacked).argmax(), stacked.shape)
     return {
         "best_concept": concepts[concept].slug,
-        "best_measure": MEASURES[measure],
+        "best_measure": list(r)[measure],
         "r_best": float(stacked[measure, concept]),
     }
 

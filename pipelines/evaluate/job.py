@@ -31,9 +31,9 @@ from pipelines.evaluate.monosemantic import compared
 from pipelines.evaluate.page import write_page
 from pipelines.evaluate.plan import EvaluatePlan
 from pipelines.evaluate.results import counts_of, rows_of
-from pipelines.evaluate.source import Truth
+from pipelines.evaluate.truth import Truth
 from pipelines.evaluate.worker import Evaluator, Settings
-from pipelines.extract.batch_size import ON_CPU
+from pipelines.extract.batch_size import ON_CPU, ON_GPU
 from pipelines.extract.job import code_version
 from pipelines.io.classes import Classes, read_classes
 from pipelines.io.files import write_json
@@ -47,8 +47,6 @@ from pipelines.run.configuration import same_configuration
 from pipelines.run.pool import device_of, pool_of
 from pipelines.run.progress import Progress
 from pipelines.run.runner import Summary, run
-
-ON_GPU = 128  # images per forward pass
 
 
 def evaluate(plan: EvaluatePlan) -> Evaluation:

@@ -1,4 +1,4 @@
-"""How well a concept's share, score and similarity follow the label of the same name."""
+"""How well a concept's measures follow the label of the same name."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.analyse.truth import correlation
-from pipelines.io.rows import MEASURES
+from pipelines.io.rows import measures
 from pipelines.io.store import Run
 
 
@@ -17,13 +17,14 @@ def label_table(run: Run, info: dict[str, Any]) -> pd.DataFrame:
     both = [(label, named[label]) for label in info["labels"] if label in named]
     if not both:
         return pd.DataFrame()
-    columns = [f"{m}_{slug}" for _, slug in both for m in MEASURES]
+    known = measures(info.get("lens") is not None)
+    columns = [f"{m}_{slug}" for _, slug in both for m in known]
     table = run.images([*dict.fromkeys([*columns, *(label for label, _ in both)])])
     rows = []
     for label, slug in both:
         truth = table[label].to_numpy().astype(np.float64)[:, None]  # [n,1]
-        values = np.stack([table[f"{m}_{slug}"].to_numpy() for m in MEASURES], axis=1)
+        values = np.stack([table[f"{m}_{slug}"].to_numpy() for m in known], axis=1)
         found = correlation(values.astype(np.float64), truth)[:, 0]
         row = {"label": label, "images": int(truth.sum()), "of": len(truth)}
-        rows.append(row | {f"r_{m}": r for m, r in zip(MEASURES, found.tolist(), strict=True)})
+        rows.append(row | {f"r_{m}": r for m, r in zip(known, found.tolist(), strict=True)})
     return pd.DataFrame(rows)

@@ -185,6 +185,7 @@ def labels(found: Evaluation) -> Section:
             "r of share": t["r_share"],
             "r of score": t["r_score"],
             "r of similarity": t["r_similarity"],
+            **({"r of grounded": t["r_grounded"]} if "r_grounded" in t else {}),
             "paper: share, Stanford Cars": [PAPER_LABELS.get(name) for name in t["label"]],
         }
     )

@@ -13,7 +13,8 @@ from pipelines.errors import ShardError
 from pipelines.evaluate import setup
 from pipelines.evaluate.arms import arms_of
 from pipelines.evaluate.design import Design
-from pipelines.evaluate.source import Dense, Images, Labelled, Truth
+from pipelines.evaluate.truth import Truth
+from pipelines.extract.again import Decomposed, Dense, Images
 from pipelines.extract.decomposer import Decomposer
 from pipelines.io.store import Run
 from pipelines.io.stream import Clock
@@ -52,10 +53,11 @@ class Evaluator:
         decomposer = Decomposer(loaded, (), 1, "float32", device)
         directions = decomposer.geometry.directions
         self.source: Images | Dense = (
-            Images(decomposer, settings.truth, settings.batch_size, settings.decode_threads)
+            Images(decomposer, settings.batch_size, settings.decode_threads)
             if settings.source == "images"
-            else Dense(Run(settings.run), decomposer.geometry.norms, settings.truth)
+            else Dense(Run(settings.run), decomposer.geometry.norms)
         )
+        self.truth = settings.truth
         out, design = Run(settings.out), settings.design
         tables = setup.read_tables(out, device)
         self.mean, self.classes = tables["mean"], tables["classes"]
@@ -79,16 +81,20 @@ class Evaluator:
         source = fingerprint(url) if isinstance(self.source, Images) else None
         seen, counts = Counter(dict.fromkeys(SEEN, 0)), _Counts()
         name = url if isinstance(self.source, Images) else shard
+
+        def tell(_: str, fields: dict[str, Any]) -> int | None:
+            return self.truth.of(fields, seen)
+
         with torch.inference_mode():
-            for batch in self.source.batches(name, seen, self.clock):
+            for batch in self.source.batches(name, tell, seen, self.clock):
                 start = time.perf_counter()
                 self._count(batch, counts)
-                self.images += len(batch.truth)
+                self.images += len(batch.told)
                 self.clock.add("forward", start)
         self.rejected += seen["rejected"]
         return Done({"shard": shard, "source": source, **seen, **counts.as_json()})
 
-    def _count(self, batch: Labelled, counts: "_Counts") -> None:
+    def _count(self, batch: Decomposed, counts: "_Counts") -> None:
         if not bool(batch.embedding.isfinite().all()):
             raise ShardError("an embedding is not finite, so nothing can be told from it")
         original = zero_shot(batch.embedding, self.classes)
@@ -101,7 +107,7 @@ class Evaluator:
             shifts = arm.shifts(centred)  # [S,B,D]
             found.append(_classes(self.centre + shifts, self.classes))
             errors.append((shifts - whole).square().sum((1, 2)))
-        counts.add(torch.cat(found), original, batch.truth)
+        counts.add(torch.cat(found), original, original.new_tensor(batch.told))
         counts.spread += float(whole.square().sum())
         counts.error = counts.error + torch.cat(errors).double()
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 ON_CPU = 32  # so that results do not depend on how busy the machine was
+ON_GPU = 128  # where nothing is probed
 TRIED = (32, 64, 128, 256, 512)
 WORTH = 1.05  # a larger batch must be this much faster, since it also takes more memory
 

@@ -5,10 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nhd_ops import attention_pool, concepts
+from nhd_ops import attention_pool, concepts, grounded
 from nhd_ops.geometry import geometry_of
 from nhd_ops.trunk import Trunk
 from pipelines.errors import UsageError
+from pipelines.lens.lens import Lens
 from pipelines.models import DTYPES, LoadedModel, check_words, text_embeddings
 
 TOLERANCE = {"float32": 1e-4, "bfloat16": 5e-2, "float16": 1e-2}
@@ -18,10 +19,20 @@ CHECKED = 16
 
 
 class Decomposer:
-    """A model with its geometry and concepts; images in, coefficients and embeddings out."""
+    """A model with its geometry and concepts; images in, coefficients and embeddings out.
+
+    Without a lens the k pairs of each text are chosen with all signs +1, and scores are not
+    centred. With one, `texts` and `k` are its own, and so are pairs and means.
+    """
 
     def __init__(
-        self, loaded: LoadedModel, texts: tuple[str, ...], k: int, dtype: str, device: str
+        self,
+        loaded: LoadedModel,
+        texts: tuple[str, ...],
+        k: int,
+        dtype: str,
+        device: str,
+        lens: Lens | None = None,
     ) -> None:
         check_words(loaded, texts)
         self.loaded, self.dtype, self.device = loaded, dtype, device
@@ -31,7 +42,12 @@ class Decomposer:
         directions = self.geometry.directions
         empty = torch.zeros(0, directions.width)
         self.texts = (text_embeddings(loaded, texts) if texts else empty).to(device)  # [Q,D]
-        self.pairs = concepts.concept_pairs(directions, self.texts, k)
+        self.lens = None if lens is None else lens.to(device)
+        self.pairs = (
+            concepts.concept_pairs(directions, self.texts, k)
+            if self.lens is None
+            else concepts.pairs_for(directions, directions.project(self.texts), self.lens.pairs)
+        )
         self.checked = False
 
     def describe(self) -> dict[str, Any]:
@@ -50,8 +66,15 @@ class Decomposer:
         }
 
     def measures(self, coefficients: Tensor, embedding: Tensor) -> concepts.Measures:
-        """Share, score and similarity [B,Q] of every concept."""
-        return concepts.measures(coefficients, embedding, self.pairs, self.texts)
+        """Share, score and similarity [B,Q] of every concept; with a lens the score is centred."""
+        mean = None if self.lens is None else self.lens.mean
+        return concepts.measures(coefficients, embedding, self.pairs, self.texts, mean)
+
+    def grounded(self, coefficients: Tensor) -> Tensor | None:
+        """Grounded scores [B,Q] of every concept; None without a lens."""
+        if (lens := self.lens) is None:
+            return None
+        return grounded.scores(coefficients, lens.grounded, lens.mean, lens.deviation)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Images [B,3,S,S] → coefficients [B,H,C] and embedding [B,D], both fp32.

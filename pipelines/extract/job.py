@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 from pipelines.errors import Incomplete, ShardError, UsageError
+from pipelines.extract.chosen_lens import chosen_lens
 from pipelines.extract.plan import Plan
 from pipelines.extract.settings import Settings
 from pipelines.extract.work import Sources, Work
@@ -17,6 +18,7 @@ from pipelines.io import rows, shards
 from pipelines.io.listing import absolute, expand
 from pipelines.io.store import SCHEMA_VERSION, Run
 from pipelines.io.urls import fingerprints, redact, without_secrets
+from pipelines.lens.lens import Lens
 from pipelines.model_spec import ModelSpec
 from pipelines.run import lock
 from pipelines.run.cluster import ray_session
@@ -38,20 +40,26 @@ def extract(plan: Plan, factory: Factory | None = None) -> dict[str, int]:
     at the end if shards failed or committed ones have changed since.
     """
     plan = replace(plan, out=absolute(plan.out), model=_findable(plan.model))
+    plan, lens = chosen_lens(plan)
     urls = expand(plan.data, must_exist=False)
     _distinct_ids(urls)
     print(f"{len(urls)} shards", flush=True)
     target = Run(plan.out)
     sources = _sources(target, urls)
     with nullcontext() if plan.in_process else ray_session():  # once for all that asks for it
-        return _extract(plan, target, urls, sources, factory or _extractor)
+        return _extract(plan, lens, target, urls, sources, factory or _extractor)
 
 
 def _extract(
-    plan: Plan, target: Run, urls: list[str], sources: Sources, factory: Factory
+    plan: Plan,
+    lens: Lens | None,
+    target: Run,
+    urls: list[str],
+    sources: Sources,
+    factory: Factory,
 ) -> dict[str, int]:
     known = target.info["columns"] if target.exists("run.json") else {}
-    settings = _settings(plan, [url for url in urls if sources[url] is not None], known)
+    settings = _settings(plan, [url for url in urls if sources[url] is not None], known, lens)
     _same_configuration(target, _identity(settings))
     with ExitStack() as stack:
         held = stack.enter_context(lock.held(target, _say))
@@ -124,6 +132,7 @@ def _circumstances(plan: Plan) -> dict[str, Any]:
     """What run.json tells besides the configuration; it may differ from run to run."""
     return {
         "input": redact(plan.data),
+        "lens_url": without_secrets(plan.lens) if plan.lens else None,
         "code_version": code_version(),
         "batch_size": plan.batch_size,
     }
@@ -134,13 +143,18 @@ def code_version() -> str:
     return importlib.metadata.version("nhd")
 
 
-def _settings(plan: Plan, urls: list[str], known: dict[str, str] | None = None) -> Settings:
+def _settings(
+    plan: Plan,
+    urls: list[str],
+    known: dict[str, str] | None = None,
+    lens: Lens | None = None,
+) -> Settings:
     """With the columns' types of the run so far, else those that the first samples have."""
     known = known or {}
     slugs = rows.slugs(plan.concepts)
     fields = tuple(dict.fromkeys((*plan.columns, *plan.labels)))
     wanted = tuple(dict.fromkeys((*fields, *([plan.bucket] if plan.bucket else []))))
-    rows.check_column_names(wanted, slugs)
+    rows.check_column_names(wanted, slugs, grounded=lens is not None)
     new = tuple(name for name in wanted if name not in known)
     types = {name: known[name] for name in wanted if name in known}
     types |= rows.infer_types(new, _peek(urls)) if new else {}
@@ -162,6 +176,7 @@ def _settings(plan: Plan, urls: list[str], known: dict[str, str] | None = None) 
         device=device,
         preprocess=plan.preprocess,
         decode_threads=threads,
+        lens=lens,
     )
 
 
@@ -192,6 +207,7 @@ def _identity(settings: Settings) -> dict[str, Any]:
             for s, t in zip(rows.slugs(settings.concepts), settings.concepts, strict=True)
         ],
         "pairs_per_concept": settings.pairs_per_concept,
+        "lens": settings.lens.id if settings.lens else None,
         "columns": settings.columns,
         "labels": list(settings.labels),
         "bucket": settings.bucket,

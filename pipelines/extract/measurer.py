@@ -190,6 +190,7 @@ class Measurer:
         flat = signed.flatten(1)
         top = min(self.settings.top_pairs, flat.shape[1])
         norms, pairs = flat.abs().topk(top, dim=1)
+        grounded = self.decomposer.grounded(coefficients)
         return rows.Batch(
             [item.sample for item in kept],
             [(item.width, item.height) for item in kept],
@@ -200,6 +201,7 @@ class Measurer:
             norms.sum(1).cpu(),
             concepts.Measures(*(value.cpu() for value in measures)),
             signed.half().float().cpu() if self.dense else None,
+            None if grounded is None else grounded.cpu(),
         )
 
 

@@ -14,6 +14,7 @@ class Plan:
     out: str
     model: ModelSpec
     concepts: tuple[str, ...] = ()
+    lens: str | None = None
     pairs_per_concept: int = 5
     columns: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.lens.lens import Lens
 from pipelines.model_spec import How, ModelSpec
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What every worker must know; all of it goes into run.json."""
+    """What every worker must know; all of it goes into run.json, of the lens its id."""
 
     out: str
     model: ModelSpec
@@ -25,6 +26,8 @@ class Settings:
     device: str
     preprocess: How
     decode_threads: int
+    lens: Lens | None = None
+    """What images are scored through; `concepts` and `pairs_per_concept` are then its own."""
     holder: tuple[Any, ...] | None = None
     """Who must hold the folder's lock while files are written (see `holder.check`)."""
 

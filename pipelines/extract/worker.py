@@ -13,6 +13,7 @@ from typing import Any
 
 from nhd_ops import moments
 from pipelines.errors import ShardError
+from pipelines.extract.chosen_lens import must_fit
 from pipelines.extract.decomposer import Decomposer
 from pipelines.extract.measurer import Measurer
 from pipelines.extract.settings import Group, Settings
@@ -38,12 +39,15 @@ class Extractor:
         loaded = load_model(
             spec.name, spec.pretrained, spec.checkpoint, settings.device, settings.preprocess
         )
+        if settings.lens is not None:
+            must_fit(settings.lens, loaded.weights_sha256, loaded.preprocess_id)
         self.decomposer = Decomposer(
             loaded,
             settings.concepts,
             settings.pairs_per_concept,
             settings.dtype,
             settings.device,
+            settings.lens,
         )
         self.transform: Transform = loaded.pixels
         self.threads = ThreadPoolExecutor(settings.decode_threads)
@@ -52,7 +56,8 @@ class Extractor:
         self.measurer = Measurer(self.decomposer, settings)
         self.batch = self.measurer.fits
         dense = self.decomposer.geometry.directions.heads if settings.keep == "dense" else 0
-        self.layout = rows.Layout(settings.columns, rows.slugs(settings.concepts), dense)
+        slugs = rows.slugs(settings.concepts)
+        self.layout = rows.Layout(settings.columns, slugs, dense, settings.lens is not None)
 
     @cached_property
     def provenance(self) -> dict[str, Any]:

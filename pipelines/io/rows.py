@@ -17,6 +17,7 @@ from pipelines.io.shards import Sample
 TYPES = {"bool": pa.bool_(), "int64": pa.int64(), "double": pa.float64(), "string": pa.string()}
 INT64 = range(-(2**63), 2**63)
 MEASURES = ("share", "score", "similarity")
+GROUNDED = "grounded"  # the fourth measure, of runs that were scored through a lens
 OWN = (
     "shard", "key", "width", "height", "meta", "embedding", "pairs", "coefficients",
     "norm_total", "norm_kept",
@@ -30,6 +31,8 @@ class Layout:
     columns: dict[str, str]
     slugs: tuple[str, ...]
     dense_heads: int = 0
+    grounded: bool = False
+    """Was it scored through a lens?"""
 
     def schema(self) -> pa.Schema:
         """The Arrow schema of `images/<shard-id>.parquet` (see the README's run folder)."""
@@ -39,7 +42,9 @@ class Layout:
         fields += [(name, TYPES[kind]) for name, kind in self.columns.items()]
         fields += [("embedding", floats), ("pairs", pa.list_(pa.int32())), ("coefficients", floats)]
         fields += [("norm_total", pa.float32()), ("norm_kept", pa.float32())]
-        fields += [(f"{m}_{slug}", pa.float32()) for slug in self.slugs for m in MEASURES]
+        fields += [
+            (f"{m}_{slug}", pa.float32()) for slug in self.slugs for m in measures(self.grounded)
+        ]
         fields += [(f"head_{head:03d}", floats) for head in range(self.dense_heads)]
         return pa.schema(fields)
 
@@ -64,6 +69,13 @@ class Batch:
     measures: Measures
     dense: Tensor | None
     """[B,H,C] s·‖u‖ rounded to fp16, or None."""
+    grounded: Tensor | None = None
+    """[B,Q] scores through the lens, or None."""
+
+
+def measures(grounded: bool) -> tuple[str, ...]:
+    """The names of what is reported of each image and concept, in the order of the columns."""
+    return (*MEASURES, GROUNDED) if grounded else MEASURES
 
 
 def slug(text: str) -> str:
@@ -81,9 +93,11 @@ def slugs(texts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(made)
 
 
-def check_column_names(names: tuple[str, ...], concept_slugs: tuple[str, ...]) -> None:
+def check_column_names(
+    names: tuple[str, ...], concept_slugs: tuple[str, ...], grounded: bool = False
+) -> None:
     """UsageError where a metadata column would overwrite one of the run's own."""
-    own = {*OWN, *(f"{m}_{s}" for s in concept_slugs for m in MEASURES)}
+    own = {*OWN, *(f"{m}_{s}" for s in concept_slugs for m in measures(grounded))}
     for name in names:
         if name in own:
             raise UsageError(
@@ -177,8 +191,11 @@ def _numbers(batches: list[Batch], layout: Layout) -> dict[str, Tensor]:
         name: torch.cat([getattr(batch, name) for batch in batches])
         for name in ("embedding", "pairs", "coefficients", "norm_total", "norm_kept")
     }
-    for measure in MEASURES:
-        stacked = torch.cat([getattr(batch.measures, measure) for batch in batches])  # [N,Q]
+    found = {m: [getattr(batch.measures, m) for batch in batches] for m in MEASURES}
+    if layout.grounded:
+        found[GROUNDED] = [batch.grounded for batch in batches if batch.grounded is not None]
+    for measure, parts in found.items():
+        stacked = torch.cat(parts)  # [N,Q]
         numbers |= {f"{measure}_{s}": stacked[:, q] for q, s in enumerate(layout.slugs)}
     if layout.dense_heads:
         dense = torch.cat([batch.dense for batch in batches if batch.dense is not None])

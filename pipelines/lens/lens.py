@@ -3,7 +3,7 @@
     <lens>/lens.json            what it is of: weights, preprocessing, concepts, reference, its id
     <lens>/lens.safetensors     the tensors of `Lens`
     <lens>/concepts.parquet     concept, slug, rule (paper or grounded), rank, pair, head, neuron,
-                                weight, r, words: the concept pairs of both kinds, to be queried
+                                weight, r, sign, words (of sign·u): the concept pairs of both kinds
     <lens>/pairs.parquet        pair, head, neuron, sign, mean, std, words
 
 `lens.json` is written last, so a lens is there when it is.
@@ -31,8 +31,10 @@ class Lens:
     """Everything that scoring an image through a lens needs."""
 
     info: dict[str, Any]
-    """`lens.json`: model, pretrained, checkpoint, weights_sha256, preprocess_id, concepts (a list
-    of {slug, text}), pairs_per_concept, images, reference, code_version, and `id`."""
+    """`lens.json`: model, pretrained, checkpoint, weights_sha256, preprocess_id, dtype, units,
+    concepts (a list of {slug, text}), pairs_per_concept, images, reference, code_version,
+    `grounded` (how many candidates each concept takes, and why), `made_from` (what decides how the
+    lens comes out), and `id`."""
     mean: Tensor
     """[H,C] fp32, of the coefficients over the reference sample."""
     deviation: Tensor
@@ -48,6 +50,14 @@ class Lens:
         """SHA-256 of its tensors: two runs with the same were scored alike."""
         found: str = self.info["id"]
         return found
+
+    def to(self, device: str) -> "Lens":
+        """The same lens with its tensors on `device`."""
+        mean, deviation, signs, pairs = (
+            t.to(device) for t in (self.mean, self.deviation, self.signs, self.pairs)
+        )
+        grounded = Grounded(*(part.to(device) for part in self.grounded))
+        return Lens(self.info, mean, deviation, signs, pairs, grounded)
 
     @property
     def texts(self) -> tuple[str, ...]:

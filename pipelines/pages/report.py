@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nhd_ops.shift import delong
-from pipelines.analyse.sides import MEASURES, Side
+from pipelines.analyse.sides import Side
 from pipelines.io.files import atomic_write
 from pipelines.pages.page import page
 from pipelines.pages.pictures import Example, strips
@@ -51,7 +51,10 @@ def page_of(comparison: "Comparison") -> str:
         kinds={k: comparison.of(k) for k in ("concept", "label", "pair", "rejects")},
         truth=_truth(comparison),
         trends=_trends(comparison),
-        measures=MEASURES,
+        measures=comparison.sides.measures,
+        measure={"grounded": "grounded score"}.get(
+            comparison.plan.measure, comparison.plan.measure
+        ),
         pair_rows=MOST_PAIR_ROWS,
         reach=reach,
         WORDS=WORDS,
