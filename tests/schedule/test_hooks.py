@@ -18,9 +18,9 @@ VERDICT = {
     "audit": "web <images> & more",
     "name": "2026-W09",
     "state": "crossed",
-    "sentence": 'Crossed: "yellow" became more frequent.',
+    "sentence": 'yellow grew "much"',
     "causes": [{"text": "yellow", "since": "2026-W09", "effect": 0.5}],
-    "report": "s3://bucket/audits/2026-W09/report/index.html",
+    "page": "s3://bucket/audits/2026-W09/index.html",
 }
 needs_jq = pytest.mark.skipif(
     not (shutil.which("jq") and shutil.which("curl")), reason="jq and curl are not installed"
@@ -66,8 +66,8 @@ def test_the_webhook_gets_one_readable_message(webhook: HTTPServer) -> None:
     [(path, kind, body)] = webhook.received  # type: ignore[attr-defined]
     assert path == "/services/secret" and kind == "application/json"
     text = json.loads(body)["text"]
-    assert 'Crossed: "yellow" became more frequent.' in text
-    assert "• yellow (since 2026-W09)" in text and "report/index.html" in text
+    assert 'yellow grew "much"' in text
+    assert "• yellow, since 2026-W09" in text and "2026-W09/index.html" in text
     assert "<" not in text and "web &lt;images&gt; &amp; more" in text  # data makes no links
 
 

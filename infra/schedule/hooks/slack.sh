@@ -14,8 +14,8 @@ message=$(jq -e '
     def plain: tostring | gsub("&"; "&amp;") | gsub("<"; "&lt;") | gsub(">"; "&gt;");
     {text: (
         ["*\(.audit | plain)*, \(.name | plain): \(.sentence | plain)"]
-        + [.causes[]? | "• " + (.text | plain) + (if .since then " (since \(.since | plain))" else "" end)]
-        + [if .report then "Report: \(.report | plain)" else empty end]
+        + [.causes[]? | "• \(.text | plain), since \(.since | plain)"]
+        + [if .page then "Page: \(.page | plain)" else empty end]
         | join("\n"))}')
 printf 'url = "%s"\n' "$NHD_WEBHOOK_URL" |
     curl --silent --show-error --fail --max-time 20 --retry 3 --config - \
