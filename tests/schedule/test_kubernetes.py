@@ -6,6 +6,7 @@ RayJob is taken from its documentation and source, not seen.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,6 +16,7 @@ import jsonschema
 import pytest
 import yaml
 
+from jobs.audit.read import read_settings
 from tests.schedule.scripted import SCHEDULE, command, path_with
 
 KUBERNETES = SCHEDULE / "kubernetes"
@@ -73,7 +75,7 @@ def test_both_ways_run_the_same_ray_job() -> None:
     (job,) = documents(KUBERNETES / "cronjob" / "rayjob.yaml")
     (cron,) = documents(KUBERNETES / "raycronjob" / "raycronjob.yaml")
     text = json.dumps(job["spec"]).replace("@NHD_IMAGE@", "nhd")
-    text = text.replace("@AUDIT@", '\\"$(date -u +%G-W%V)\\"')
+    text = text.replace(" --name @AUDIT@", "")  # the configuration names it by the week
     assert json.loads(text) == cron["spec"]["jobTemplate"]
 
 
@@ -106,6 +108,13 @@ def test_pods_get_no_rights_that_they_do_not_use() -> None:
         pod = group["template"]["spec"]
         assert pod["automountServiceAccountToken"] is False
         assert all("env" not in c for c in pod["containers"])  # secrets by reference only
+
+
+def test_nhd_understands_the_configuration() -> None:
+    config = str(KUBERNETES / "audit" / "audit.yaml")
+    given, by_week = read_settings(config, "2026-W47"), read_settings(config, None)
+    assert given.name == "2026-W47" and re.fullmatch(r"\d{4}-W\d\d", by_week.name)
+    assert given.out.startswith("s3://") and given.notify.command[0].endswith("hooks/slack.sh")
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
