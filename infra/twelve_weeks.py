@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    """Sizes are for about five minutes on two cores."""
+    """The sizes are for some minutes on two cores that have nothing else to do."""
     parser = argparse.ArgumentParser(description="Audits of twelve simulated weeks.")
     parser.add_argument("folder", nargs="?", default="twelve_weeks")
     parser.add_argument("--seed", type=int, default=1)
