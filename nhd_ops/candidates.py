@@ -18,6 +18,8 @@ from nhd_ops.moments import Moments
 FLAT = 1e-12
 """A variance below this part of the mean's square is rounding: the quantity does not vary."""
 
+AT_ONCE = 64  # concepts, each of which takes about 30 bytes per pair
+
 
 class Candidates(NamedTuple):
     """For each concept the admitted pairs of largest correlation, largest first."""
@@ -63,8 +65,14 @@ def candidates(directions: Directions, texts: Tensor, r: Tensor, k: int) -> Cand
         r: [Q,H,C], of `correlations`.
         k: cut to the number of pairs.
     """
-    towards = alignments(directions, centred_texts(texts)) > 0  # [Q,H,C]
-    admitted = torch.where(towards.to(r.device), r, 0.0).clamp_min(0).flatten(1)
+    k = min(k, directions.pairs)
+    blocks = zip(torch.split(centred_texts(texts), AT_ONCE), torch.split(r, AT_ONCE), strict=True)
+    found = [_admitted(directions, towards, part, k) for towards, part in blocks]
+    return Candidates(*(torch.cat(columns) for columns in zip(*found, strict=True)))
+
+
+def _admitted(directions: Directions, towards: Tensor, r: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    points = alignments(directions, towards) > 0  # [q,H,C]
+    admitted = torch.where(points.to(r.device), r, 0.0).clamp_min(0).flatten(1)
     found, pairs = admitted.sort(dim=1, descending=True, stable=True)
-    k = min(k, admitted.shape[1])
-    return Candidates(pairs[:, :k].clone(), found[:, :k].clone())
+    return pairs[:, :k], found[:, :k]

@@ -9,15 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import open_clip
 import torch
 import torch.nn.functional as F
-from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
 
 from pipelines.errors import UsageError
 from pipelines.io.preprocess import Preprocess, preprocess_of
 from pipelines.model_spec import How, ModelSpec
 from pipelines.tiny import model as tiny
+from pipelines.vision import OPENAI_IMAGENET_TEMPLATES, open_clip
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 RANDOM_SEED = 0

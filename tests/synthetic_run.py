@@ -59,19 +59,29 @@ def make_run(
     order: np.ndarray | None = None,
     weights: str = "a" * 64,
     fit: bool = False,
+    copies: int = 1,
+    damaged: int = 0,
+    yearless: float = 0.0,
     lens: str | None = None,
     lens_url: str | None = None,
 ) -> str:
-    """Write a finished run of `n` images and return its URL; with a lens's id, as if through it."""
-    present = truth(n, seed, boost or {})
-    similarity = measured(present, seed)
+    """Write a finished run of `n` images and return its URL.
+
+    `copies` of every image follow each other; `rejected` samples are lost in every shard, `damaged`
+    more in the first one; a part `yearless` of the images has no year.
+    With the id of a lens, the run is as if scored through it.
+    """
+    present = truth(n // copies, seed, boost or {}).repeat(copies, 0)
+    similarity = measured(present[::copies], seed).repeat(copies, 0)
     rng = np.random.default_rng([seed, 2])
-    noise = rng.normal(size=(n, WIDTH)).astype(np.float32)
+    noise = rng.normal(size=(n // copies, WIDTH)).astype(np.float32).repeat(copies, 0)
     mixing = np.random.default_rng(99).normal(size=(len(NAMES), WIDTH))
     embedding = torch.from_numpy((similarity * 20 @ mixing + noise).astype(np.float32))
     coefficients = torch.from_numpy(rng.normal(size=(n, HEADS, NEURONS)).astype(np.float32))
     coefficients[:, 0, : len(NAMES)] += torch.from_numpy(similarity * 40).float()
-    years = [2019 + int(present[i, 0] or i % 3 == 0) + (i % 2) for i in range(n)]
+    years: list[int | None] = [2019 + int(present[i, 0] or i % 3 == 0) + (i % 2) for i in range(n)]
+    for i in np.random.default_rng([seed, 3]).choice(n, int(yearless * n), replace=False):
+        years[i] = None
     columns = {"year": "int64", **{name: "bool" for name in NAMES}}
     info = {
         "schema_version": 1, "model": "synthetic", "weights_sha256": weights,
@@ -84,13 +94,13 @@ def make_run(
     keys = list(keys or (f"image-{seed}-{i:05d}" for i in range(n)))
     rows = np.arange(n) if order is None else order
     geometry = geometry_of(_directions())
-    for part in np.array_split(rows, shards):
+    for number, part in enumerate(np.array_split(rows, shards)):
         url = str(folder / f"data-{part.min():05d}.tar")
         samples = [_sample(keys[i], present[i], years[i]) for i in part]
         write(url, [(f"{s.key}.jpg", s.image) for s in samples])
         _write_shard(
             run, url, samples, info, embedding[part], coefficients[part], similarity[part],
-            rejected, geometry,
+            rejected + (damaged if number == 0 else 0), geometry,
         )  # fmt: skip
     if fit:
         _write_fit(run)
@@ -146,7 +156,7 @@ def _write_fit(run: Run) -> None:
     write_parquet(run.at("fit", "pairs.parquet"), pairs)
 
 
-def _sample(key: str, present: np.ndarray, year: int) -> Sample:
+def _sample(key: str, present: np.ndarray, year: int | None) -> Sample:
     fields = {"year": year, **dict(zip(NAMES, map(bool, present), strict=True))}
     shade = tuple(int(40 + 200 * x) for x in present[:3])
     buffer = io.BytesIO()

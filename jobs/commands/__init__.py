@@ -14,6 +14,7 @@ from jobs.commands.evidence import Evidence
 from jobs.commands.explain import Explain
 from jobs.commands.extract import Extract
 from jobs.commands.fit import Fit
+from jobs.commands.power import Power
 from jobs.commands.prepare import Prepare
 from jobs.commands.reproduce import Reproduce
 from jobs.commands.scenes import Scenes
@@ -30,6 +31,7 @@ Command = (
     | Annotated[Audit, tyro.conf.subcommand("audit")]
     | Annotated[Calibrate, tyro.conf.subcommand("calibrate")]
     | Annotated[Compare, tyro.conf.subcommand("compare")]
+    | Annotated[Power, tyro.conf.subcommand("power")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Explain, tyro.conf.subcommand("explain")]
     | Annotated[Segment, tyro.conf.subcommand("segment")]

@@ -19,7 +19,7 @@ Speed = Literal[
     "schedule",
     "scale",
 ]
-Measure = Literal[Speed, "gpu", "faults", "memory"]
+Measure = Literal[Speed, "gpu", "faults", "memory", "concepts"]
 SPEED: tuple[Speed, ...] = get_args(Speed)
 
 
@@ -34,7 +34,9 @@ class Bench:
     and drivers are killed at random. `memory`: ten times as many images take no more of it.
     `decode`, `compute` and `pipeline`: images per second, by parts and end to end. `omp`: sparse
     codes against scikit-learn, and against their matrix products. `fit`: RN50x16's 147,456 pairs
-    without codes. `compare`: two runs of that size. `gpu`: `compute` on an NVIDIA GPU."""
+    without codes. `compare`: two runs of that size. `gpu`: `compute` on an NVIDIA GPU.
+    `concepts`: how well the rules of concept scores tell generated scenes apart; the table is also
+    written to `concepts/table.md` in the folder."""
     out: str | None = None
     """An empty folder to work in, kept afterwards; by default a temporary one."""
     json: str | None = None

@@ -28,8 +28,11 @@ class Compare:
     """False-discovery rate."""
     floor: float = 0.1
     """Smallest effect (Cohen's d or h) that counts as a change."""
+    cluster: str = "auto"
+    """Which images depend on each other: those of one `shard`, those that share a value of a
+    column, or `none`; `auto` takes shards if their images are more alike than chance allows."""
     seed: int = 0
-    """Seed of the random splits."""
+    """Seed of the random splits, resamples and permutations."""
 
     def __call__(self) -> None:
         from pipelines.analyse.compare import ComparePlan
@@ -49,6 +52,7 @@ class Compare:
             measure=self.measure,
             alpha=self.alpha,
             floor=self.floor,
+            cluster=self.cluster,
             seed=self.seed,
         )
         print(run(plan).summary["verdict"])

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from nhd_ops.bootstrap import cluster_interval
 from nhd_ops.shift import Effect, Summary, false_discovery, summary
 from pipelines.analyse.domain import overlap_weights
 
@@ -52,10 +53,21 @@ class Family:
     current_features: np.ndarray
     """[m,Q,F]"""
     test: Callable[[Summary, Summary], Effect]
+    clusters: tuple[np.ndarray, np.ndarray] | None = None
+    """[n] and [m], the cluster of each image, where they are not independent."""
+    seed: int = 0
+    """Of the resamples of clusters."""
 
     def effect(self) -> Effect:
-        """All effects as they are."""
-        return self.test(summary(self.baseline), summary(self.current))
+        """All effects as they are; with clusters the intervals are a bootstrap's."""
+        sides = (self.baseline, self.current)
+        codes = self.clusters or (None, None)
+        found = self.test(*(summary(s, None, c) for s, c in zip(sides, codes, strict=True)))
+        if self.clusters is None:
+            return found
+        pairs = tuple(zip(sides, self.clusters, strict=True))
+        low, high = cluster_interval(self.test, pairs[0], pairs[1], self.seed)
+        return found._replace(low=low, high=high)
 
     def head(self, limit: int) -> "Family":
         """The same family on the first `limit` rows of each side."""
@@ -66,6 +78,8 @@ class Family:
             self.baseline_features[:limit],
             self.current_features[:limit],
             self.test,
+            None if self.clusters is None else (self.clusters[0][:limit], self.clusters[1][:limit]),
+            self.seed,
         )
 
 
@@ -105,8 +119,17 @@ class _Adjuster:
         if balanced:
             flat = [f[:, balanced].reshape(len(f), -1) for f in features]
             weights = overlap_weights(flat[0], flat[1])
-        one, other = (summary(s, w) for s, w in zip(sides, weights, strict=True))
-        return family.test(one, other), (float(one.count), float(other.count))
+        codes = family.clusters or (None, None)
+        one, other = (summary(s, w, c) for s, w, c in zip(sides, weights, codes, strict=True))
+        kept = (_kish(w, s) for w, s in zip(weights, sides, strict=True))
+        return family.test(one, other), (next(kept), next(kept))
+
+
+def _kish(weights: np.ndarray | None, values: np.ndarray) -> float:
+    """The effective number of weighted images, (Σw)²/Σw²; clusters are counted elsewhere."""
+    if weights is None:
+        return float(len(values))
+    return float(np.square(weights.sum()) / np.square(weights).sum())
 
 
 def attribute(family: Family, marginal: Effect, criteria: Criteria) -> Attribution:

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
-from nhd_ops.shift import detectable_effect
+from nhd_ops.shift import detectable_effect, summary
 from pipelines.analyse.attribution import Attribution, Criteria
+from pipelines.analyse.clusters import Clustering, clustered, worst
 from pipelines.analyse.control import control
 from pipelines.analyse.domain import cross_fitted_auc
 from pipelines.analyse.findings import (
@@ -21,16 +21,18 @@ from pipelines.analyse.findings import (
     concept_family,
     concept_findings,
     family_findings,
+    first_codes,
     label_family,
     overall_finding,
-    reject_findings,
 )
 from pipelines.analyse.measure import Asked, decided
+from pipelines.analyse.missing import missing_findings, reject_findings
 from pipelines.analyse.pair_shifts import behind, pair_shifts
+from pipelines.analyse.permuted import add_permutation_p, disagreement
 from pipelines.analyse.sides import Side, Sides, one_run, two_runs
 from pipelines.analyse.truth import truth_table
+from pipelines.analyse.written import write
 from pipelines.errors import UsageError
-from pipelines.io.files import write_json, write_parquet
 
 MOST_PAIRS_LISTED = 100
 CLASSIFY_ON = 20_000
@@ -59,8 +61,11 @@ class ComparePlan:
     """Largest q-value (Benjamini-Yekutieli) that counts."""
     floor: float = 0.1
     """Smallest |effect| that counts, in standard deviations (d) or arcsine units (h)."""
+    cluster: str = "auto"
+    """Which images depend on each other: those of a `shard`, those that share a value of a column,
+    or `none`; `auto` takes shards if their images are more alike than chance allows."""
     seed: int = 0
-    """Of samples, splits and folds."""
+    """Of samples, splits, folds, resamples and permutations."""
 
     def __post_init__(self) -> None:
         two = self.baseline is not None and self.current is not None
@@ -108,7 +113,7 @@ def compare(plan: ComparePlan) -> Comparison:
 
     sides = load(plan)
     comparison = analyse(plan, sides)
-    _write(comparison)
+    write(comparison)
     render(comparison)
     return comparison
 
@@ -116,9 +121,9 @@ def compare(plan: ComparePlan) -> Comparison:
 def load(plan: ComparePlan) -> Sides:
     """The two sides of a plan."""
     if plan.run is not None and plan.by is not None:
-        return one_run(plan.run, plan.by, plan.values, plan.seed)
+        return one_run(plan.run, plan.by, plan.values, plan.seed, plan.cluster)
     assert plan.baseline is not None and plan.current is not None
-    return two_runs(plan.baseline, plan.current, plan.seed)
+    return two_runs(plan.baseline, plan.current, plan.seed, plan.cluster)
 
 
 def analyse(plan: ComparePlan, sides: Sides) -> Comparison:
@@ -126,19 +131,26 @@ def analyse(plan: ComparePlan, sides: Sides) -> Comparison:
     measure, why = decided(plan.measure, sides.measures)
     plan = replace(plan, measure=measure)
     criteria = Criteria(plan.alpha, plan.floor)
+    sides, clustering = clustered(sides, plan.cluster, plan.measure, plan.seed)
     families = {"concept": concept_family(sides, plan.measure)}
     families |= {"label": label_family(sides)} if sides.labels else {}
     concepts, told = concept_findings(sides, families["concept"], plan.measure, criteria)
     labels = family_findings("label", families["label"], criteria)[0] if sides.labels else []
-    pairs = pair_shifts(sides, criteria)
+    for kind, found in (("concept", concepts), ("label", labels)):
+        if found:
+            add_permutation_p(found, families[kind], plan.seed)
+    pairs = pair_shifts(sides, criteria, worst(clustering))
     _add_pairs_behind(concepts, sides, pairs)
     vectors = [side.embeddings(CLASSIFY_ON) for side in (sides.baseline, sides.current)]
-    overall = overall_finding(cross_fitted_auc(vectors[0], vectors[1]), criteria)
-    rejects = reject_findings(sides, criteria)
+    codes = first_codes(sides, CLASSIFY_ON)
+    overall = overall_finding(cross_fitted_auc(vectors[0], vectors[1], codes), criteria)
+    rejects = reject_findings(sides, criteria, plan.cluster)
+    missing = missing_findings(sides, criteria, plan.cluster)
     listed = _listed(pairs)
-    findings = [overall, *_largest(concepts), *_largest(labels), *rejects, *listed]
-    numbers = _summary(plan, sides, findings, pairs, told)
+    findings = [overall, *_largest(concepts), *_largest(labels), *rejects, *missing, *listed]
+    numbers = _summary(plan, sides, findings, pairs, told, clustering)
     numbers["measure_because"] = why
+    numbers["permutations"] = disagreement([*concepts, *labels], criteria)
     numbers["control"] = control(sides.baseline, families, criteria, vectors[0])
     trend = None if sides.trend is None else _trend(sides, plan.measure)
     return Comparison(plan, sides, findings, pairs, truth_table(sides), trend, numbers)
@@ -172,7 +184,8 @@ def _trend(sides: Sides, measure: str) -> pd.DataFrame:
     rows = []
     for side in sides.trend or []:
         values = side.values(sides.concepts, measure)
-        error = values.std(0, ddof=1) / math.sqrt(len(values)) if len(values) > 1 else None
+        known = summary(values, None, side.clusters) if len(values) > 1 else None
+        error = None if known is None else np.sqrt(known.variance / known.count)
         for i, concept in enumerate(sides.concepts):
             row = {"value": side.name.partition(" = ")[2], "images": len(values)}
             half = 1.96 * float(error[i]) if error is not None else math.nan
@@ -187,6 +200,7 @@ def _summary(
     findings: list[Finding],
     pairs: pd.DataFrame | None,
     told: Attribution,
+    clustering: Clustering,
 ) -> dict[str, Any]:
     shifted = [f for f in findings if f["kind"] == "concept" and f["shifted"]]
     return {
@@ -202,8 +216,9 @@ def _summary(
         if pairs is None
         else {"tested": len(pairs), "shifted": int(pairs["shifted"].sum())},
         "detectable_effect": detectable_effect(
-            len(sides.baseline.rows), len(sides.current.rows), len(sides.concepts), plan.alpha
+            *clustering.effective(sides), len(sides.concepts), plan.alpha, floor=plan.floor
         ),
+        "dependence": {"sentence": clustering.sentence, **clustering.numbers},
         "effective_images": list(told.effective),
         "only_on_one_side": sides.dropped,
         "baseline": _provenance(sides.baseline),
@@ -224,31 +239,3 @@ def _provenance(side: Side) -> dict[str, Any]:
     plain = {k: v for k, v in side.info.items() if isinstance(v, str | int | float | bool)}
     counts = side.counts or {"rejected": None}
     return {"name": side.name, "url": side.run.url, "images": len(side.rows), **counts, **plain}
-
-
-def _write(comparison: Comparison) -> None:
-    out = comparison.plan.out.rstrip("/")
-    write_json(f"{out}/findings.json", _plain(comparison.findings))
-    write_json(f"{out}/summary.json", _plain(comparison.summary))
-    scalars = [
-        {k: v for k, v in f.items() if not isinstance(v, dict | list)} for f in comparison.findings
-    ]
-    tables: dict[str, pd.DataFrame | None] = {
-        "findings": pd.DataFrame(scalars),
-        "labels": comparison.truth,
-    }
-    tables |= {"pairs": comparison.pairs, "trend": comparison.trend}
-    for name, frame in tables.items():
-        if frame is not None:
-            table = pa.Table.from_pandas(frame, preserve_index=False)
-            write_parquet(f"{out}/{name}.parquet", table)
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no NaN and no infinity, and numpy's numbers are not its own."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    value = value.item() if isinstance(value, np.generic) else value
-    return None if isinstance(value, float) and not math.isfinite(value) else value

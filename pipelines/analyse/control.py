@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from nhd_ops.clusters import ordered
 from nhd_ops.shift import false_discovery, summary
 from pipelines.analyse.attribution import Criteria, Family
 from pipelines.analyse.domain import cross_fitted_auc
@@ -20,7 +21,9 @@ def control(
 ) -> dict[str, Any]:
     """Random halves of the baseline: how many splits raise an alarm, and the largest effect seen.
 
-    Pairs are left out: their moments are not kept per half.
+    Whole clusters go to a half; where there are fewer than 4, two a half, images are split as if
+    they were independent, and `unit` says so. Pairs are left out: their moments are not kept per
+    half.
 
     Args:
         families: by kind; only their baseline values are used.
@@ -28,17 +31,47 @@ def control(
     """
     rng = np.random.default_rng(0)
     size = min(len(baseline.rows), SPLIT_ON)
-    halves = [rng.permutation(size) < size // 2 for _ in range(SPLITS)]
-    found = {kind: _null(family, halves, criteria) for kind, family in families.items()}
-    half = rng.permutation(len(embeddings)) < len(embeddings) // 2
-    auc = overall_finding(cross_fitted_auc(embeddings[half], embeddings[~half]), criteria)
-    return {"splits": SPLITS, "images_per_half": size // 2, "kinds": found, "auc": auc}
+    codes = _splittable(baseline.clusters, size, len(embeddings))
+    units = np.arange(size) if codes is None else ordered(codes[:size])
+    halves = [_half(units, rng) for _ in range(SPLITS)]
+    own = None if codes is None else units
+    found = {kind: _null(family, halves, own, criteria) for kind, family in families.items()}
+    whole = np.arange(len(embeddings)) if codes is None else ordered(codes[: len(embeddings)])
+    half = _half(whole, rng)
+    sides = None if codes is None else (whole[half], whole[~half])
+    auc = cross_fitted_auc(embeddings[half], embeddings[~half], sides)
+    return {
+        "splits": SPLITS,
+        "images_per_half": size // 2,
+        "unit": "images" if codes is None else "clusters",
+        "kinds": found,
+        "auc": overall_finding(auc, criteria),
+    }
 
 
-def _null(family: Family, halves: list[np.ndarray], criteria: Criteria) -> dict[str, Any]:
+def _splittable(codes: np.ndarray | None, *sizes: int) -> np.ndarray | None:
+    """The clusters, if among the first rows, however many are used, there are two for each half."""
+    if codes is None or min(len(np.unique(codes[:size])) for size in sizes) < 4:
+        return None
+    return codes
+
+
+def _half(units: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """[n] bool: whole units 0, 1, .., half of them."""
+    count = int(units.max()) + 1
+    half: np.ndarray = (rng.permutation(count) < count // 2)[units]
+    return half
+
+
+def _null(
+    family: Family, halves: list[np.ndarray], codes: np.ndarray | None, criteria: Criteria
+) -> dict[str, Any]:
     values, alarms, largest = family.baseline[: len(halves[0])], 0, []
     for half in halves:
-        effect = family.test(summary(values[half]), summary(values[~half]))
+        own = (None, None) if codes is None else (codes[half], codes[~half])
+        effect = family.test(
+            *(summary(values[h], None, c) for h, c in zip((half, ~half), own, strict=True))
+        )
         alarms += int(criteria.passes(effect.effect, false_discovery(effect.p)).any())
         largest.append(float(np.abs(effect.effect).max()))
     return {

@@ -7,7 +7,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import SplineTransformer, StandardScaler
 from threadpoolctl import threadpool_limits
 
-from nhd_ops.shift import Auc, delong
+from nhd_ops.grouped_auc import cluster_folds, grouped_error
+from nhd_ops.shift import Auc, delong, placements
 
 FOLDS = 5
 RIDGE = 0.01
@@ -22,28 +23,60 @@ alone = threadpool_limits.wrap(limits=1, user_api="blas")
 
 
 @alone
-def cross_fitted_auc(baseline: np.ndarray, current: np.ndarray) -> Auc:
+def cross_fitted_auc(
+    baseline: np.ndarray,
+    current: np.ndarray,
+    clusters: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Auc:
     """How well unseen embeddings [n,D] and [m,D] reveal their side: 0.5 not at all, 1 always.
 
     A logistic regression on standardised embeddings, five folds; AUC and DeLong's error are taken
     within folds and averaged, because scores of different fits do not share a scale. Row i is in
     fold i mod 5 on its side, so an image that both sides have in the same place meets itself in
-    no training set.
+    no training set. With clusters a whole cluster, on both sides, is in one fold: near-duplicates
+    on both sides of a fold's border would make sides of one distribution look different.
     """
-    parts = [_fold(baseline, current, fold) for fold in range(FOLDS)]
+    if clusters is not None:
+        return _clustered(baseline, current, clusters)
+    rows = [np.arange(len(side)) % FOLDS for side in (baseline, current)]
+    parts = [delong(*_held_out(baseline, current, *(r == f for r in rows))) for f in range(FOLDS)]
     error = np.sqrt(sum(part.error**2 for part in parts)) / FOLDS
     return Auc(float(np.mean([part.auc for part in parts])), float(error))
 
 
-def _fold(baseline: np.ndarray, current: np.ndarray, fold: int) -> Auc:
-    held = [np.arange(len(side)) % FOLDS == fold for side in (baseline, current)]
+def _clustered(
+    baseline: np.ndarray, current: np.ndarray, clusters: tuple[np.ndarray, np.ndarray]
+) -> Auc:
+    """Folds of whole clusters; the error is that of the placements, by clusters.
+
+    A placement is the share of the other side's scores that an image's score beats (DeLong), so
+    their mean is the AUC.
+    """
+    folds = cluster_folds(*clusters, FOLDS)
+    used = int(folds[0].max()) + 1
+    placed = [np.zeros(len(side)) for side in (baseline, current)]
+    weight = [1 / (used * np.bincount(f)[f]) for f in folds]
+    for fold in range(used):
+        held = [f == fold for f in folds]
+        for into, rows, part in zip(
+            placed, held, placements(*_held_out(baseline, current, *held)), strict=True
+        ):
+            into[rows] = part
+    auc = float(weight[0] @ placed[0])
+    parts = [w * (p - auc) for w, p in zip(weight, placed, strict=True)]
+    return Auc(auc, *grouped_error(parts, clusters))
+
+
+def _held_out(
+    baseline: np.ndarray, current: np.ndarray, *held: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of the held-out rows of both sides by a classifier of the others."""
     x = np.concatenate([baseline[~held[0]], current[~held[1]]])
     y = np.repeat([0, 1], [np.sum(~held[0]), np.sum(~held[1])])
     model = make_pipeline(
         StandardScaler(), LogisticRegression(C=RIDGE, class_weight="balanced", max_iter=1000)
     ).fit(x, y)
-    scores = [model.decision_function(s[h]) for s, h in zip((baseline, current), held, strict=True)]
-    return delong(scores[0], scores[1])
+    return model.decision_function(baseline[held[0]]), model.decision_function(current[held[1]])
 
 
 @alone

@@ -4,15 +4,15 @@
 (`pipelines.analyse.attribution`); `passes` says whether it was large and sure enough to begin with.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy.stats import fisher_exact
+from scipy.special import stdtrit
 
 from nhd_ops.shift import (
     Auc,
     Effect,
-    Summary,
     as_auc,
     false_discovery,
     mean_shift,
@@ -20,25 +20,39 @@ from nhd_ops.shift import (
     two_sided,
 )
 from pipelines.analyse.attribution import Attribution, Criteria, Family, attribute
+from pipelines.analyse.measure import balanced_by
 from pipelines.analyse.sides import Sides
 
 Finding = dict[str, Any]
 ADJUST_ON = 50_000
 """Images per side on which changes are told apart; the effects themselves use all."""
-Z95 = 1.959963984540054
 
 
 def concept_family(sides: Sides, measure: str) -> Family:
-    """All concepts by one measure, balanced by all that the sides have."""
+    """All concepts by one measure, balanced as `balanced_by` says."""
     one, other = sides.baseline, sides.current
+    balanced = balanced_by(measure, sides.measures)
     return Family(
         tuple(c.slug for c in sides.concepts),
         one.values(sides.concepts, measure),
         other.values(sides.concepts, measure),
-        one.features(sides.concepts, sides.measures),
-        other.features(sides.concepts, sides.measures),
+        one.features(sides.concepts, balanced),
+        other.features(sides.concepts, balanced),
         mean_shift,
+        cluster_codes(sides),
     )
+
+
+def cluster_codes(sides: Sides) -> tuple[np.ndarray, np.ndarray] | None:
+    """The clusters of both sides, where images are not independent."""
+    one, other = sides.baseline.clusters, sides.current.clusters
+    return None if one is None or other is None else (one, other)
+
+
+def first_codes(sides: Sides, limit: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """The clusters of the first `limit` images of both sides."""
+    codes = cluster_codes(sides)
+    return None if codes is None else (codes[0][:limit], codes[1][:limit])
 
 
 def label_family(sides: Sides) -> Family:
@@ -47,7 +61,8 @@ def label_family(sides: Sides) -> Family:
         s.rows[sides.labels].to_numpy(np.float64) for s in (sides.baseline, sides.current)
     )
     names = tuple(sides.labels)
-    return Family(names, one, other, one[..., None], other[..., None], proportion_shift)
+    features = one[..., None], other[..., None]
+    return Family(names, one, other, *features, proportion_shift, cluster_codes(sides))
 
 
 def concept_findings(
@@ -57,7 +72,8 @@ def concept_findings(
     findings, attribution = family_findings("concept", family, criteria)
     for name in sides.measures:
         one, other = (s.values(sides.concepts, name) for s in (sides.baseline, sides.current))
-        effect = Family(family.names, one, other, one, other, mean_shift).effect()
+        same = replace(family, baseline=one, current=other)
+        effect = same.effect()
         q = false_discovery(effect.p)
         for i, finding in enumerate(findings):
             finding[name] = {**_numbers(effect, i), "q": float(q[i])}
@@ -77,9 +93,11 @@ def family_findings(
     means = family.baseline.mean(0), family.current.mean(0)
     findings = []
     for i, name in enumerate(family.names):
-        finding = _finding(kind, name, _numbers(marginal, i), float(q[i]), bool(told.shifted[i]))
+        finding = finding_of(kind, name, _numbers(marginal, i), float(q[i]), bool(told.shifted[i]))
         finding["passes"] = bool(passes[i])
         finding["adjusted_effect"] = float(told.adjusted.effect[i])
+        finding["adjusted_low"] = float(told.adjusted.low[i])
+        finding["adjusted_high"] = float(told.adjusted.high[i])
         finding["adjusted_q"] = float(told.adjusted_q[i])
         finding["explained_by"] = [family.names[j] for j in told.explained_by.get(i, [])]
         finding["baseline"], finding["current"] = float(means[0][i]), float(means[1][i])
@@ -87,53 +105,24 @@ def family_findings(
     return findings, told
 
 
-def reject_findings(sides: Sides, criteria: Criteria) -> list[Finding]:
-    """Rejected samples on both sides, all together and by reason; none for buckets of a run."""
-    one, other = sides.baseline.counts, sides.current.counts
-    if one is None or other is None:
-        return []
-    counts = {"all": (one["rejected"], other["rejected"])}
-    for reason in sorted({*one["reasons"], *other["reasons"]}):
-        counts[reason] = (one["reasons"].get(reason, 0), other["reasons"].get(reason, 0))
-    read = (one["read"], other["read"])
-    q = false_discovery(np.array([_fisher(pair, read) for pair in counts.values()]))
-    return [
-        _reject_finding(name, pair, read, criteria, float(q[i]))
-        for i, (name, pair) in enumerate(counts.items())
-    ]
-
-
-def _reject_finding(
-    name: str, counts: tuple[int, int], read: tuple[int, int], criteria: Criteria, q: float
-) -> Finding:
-    rates = counts[0] / read[0], counts[1] / read[1]
-    sides = [Summary(n, np.array(r), np.array(0.0)) for n, r in zip(read, rates, strict=True)]
-    effect = proportion_shift(sides[0], sides[1])
-    numbers = {k: float(v) for k, v in effect._asdict().items()} | {"p": _fisher(counts, read)}
-    shifted = bool(criteria.passes(effect.effect, np.array(q)))
-    return _finding("rejects", name, numbers, q, shifted) | {
-        "baseline_count": counts[0],
-        "current_count": counts[1],
-        "baseline": rates[0],
-        "current": rates[1],
-    }
-
-
 def overall_finding(auc: Auc, criteria: Criteria) -> Finding:
     """The domain classifier's AUC as `effect`; the floor is that of an effect of `floor`."""
-    p = two_sided((auc.auc - 0.5) / auc.error) if auc.error > 0 else float(auc.auc == 0.5)
+    z = (auc.auc - 0.5) / auc.error if auc.error > 0 else 0.0
+    p = two_sided(z, auc.freedom) if auc.error > 0 else float(auc.auc == 0.5)
+    half = auc.error * float(stdtrit(auc.freedom, 0.975))
     numbers = {
         "effect": auc.auc,
-        "low": max(0.0, auc.auc - Z95 * auc.error),
-        "high": min(1.0, auc.auc + Z95 * auc.error),
+        "low": max(0.0, auc.auc - half),
+        "high": min(1.0, auc.auc + half),
         "p": p,
     }
     shifted = auc.auc >= as_auc(criteria.floor) and p < criteria.alpha
-    finding = _finding("overall", "domain classifier AUC", numbers, p, shifted)
+    finding = finding_of("overall", "domain classifier AUC", numbers, p, shifted)
     return finding | {"direction": "none"}
 
 
-def _finding(kind: str, name: str, numbers: dict[str, float], q: float, shifted: bool) -> Finding:
+def finding_of(kind: str, name: str, numbers: dict[str, float], q: float, shifted: bool) -> Finding:
+    """What every finding has, with the direction of its effect."""
     direction = "up" if numbers["effect"] > 0 else "down" if numbers["effect"] < 0 else "none"
     return {
         "kind": kind,
@@ -147,8 +136,3 @@ def _finding(kind: str, name: str, numbers: dict[str, float], q: float, shifted:
 
 def _numbers(effect: Effect, index: int) -> dict[str, float]:
     return {name: float(value[index]) for name, value in effect._asdict().items()}
-
-
-def _fisher(counts: tuple[int, int], read: tuple[int, int]) -> float:
-    table = [[counts[0], read[0] - counts[0]], [counts[1], read[1] - counts[1]]]
-    return float(fisher_exact(table).pvalue)

@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import torch
 
 from nhd_ops import histogram
+from nhd_ops.clusters import Design
 from nhd_ops.pair_moments import PairMoments
-from nhd_ops.shift import Summary, false_discovery, mean_shift
+from nhd_ops.shift import Summary, dependent, false_discovery, mean_shift
 from pipelines.analyse.attribution import Criteria
 from pipelines.analyse.sides import Concept, Side, Sides
 from pipelines.lens.known_pairs import pairs_of_lens
@@ -23,11 +24,14 @@ LEAST_CORRELATION = 0.3
 """A pair stands behind a concept only if it follows the concept at least this closely."""
 
 
-def pair_shifts(sides: Sides, criteria: Criteria) -> pd.DataFrame | None:
+def pair_shifts(
+    sides: Sides, criteria: Criteria, designs: tuple[Design, Design] | None = None
+) -> pd.DataFrame | None:
     """One row per pair, largest |d| first; None where a side kept no moments of its own.
 
     Effects are oriented by the sign that `nhd fit` or the lens gave the pair (+1 without either),
-    so that "up" means more of what the words say.
+    so that "up" means more of what the words say. Moments are not kept by cluster: where images
+    depend on each other, `designs` says per side by how much.
     """
     one, other = sides.baseline.pairs, sides.current.pairs
     if one is None or other is None:
@@ -39,7 +43,7 @@ def pair_shifts(sides: Sides, criteria: Criteria) -> pd.DataFrame | None:
     table["sign"], table["words"] = fit["sign"], fit["words"]
     table["baseline_mean"], table["current_mean"] = _flat(one.mean), _flat(other.mean)
     _add_followed(table, sides)
-    _add_effects(table, one, other, criteria)
+    _add_effects(table, (_summary(one), _summary(other)), designs, criteria)
     table = table.iloc[np.argsort(-table["effect"].abs().to_numpy(), kind="stable")]
     table = table.reset_index(drop=True)
     _add_distances(table, one, other)
@@ -116,9 +120,13 @@ def _add_followed(table: pd.DataFrame, sides: Sides) -> None:
 
 
 def _add_effects(
-    table: pd.DataFrame, one: PairMoments, other: PairMoments, criteria: Criteria
+    table: pd.DataFrame,
+    sides: tuple[Summary, Summary],
+    designs: tuple[Design, Design] | None,
+    criteria: Criteria,
 ) -> None:
-    found = mean_shift(_summary(one), _summary(other))
+    one, other = sides if designs is None else map(dependent, sides, designs)
+    found = mean_shift(one, other)
     sign = table["sign"].to_numpy()
     table["effect"] = found.effect * sign
     table["low"] = np.where(sign > 0, found.low, -found.high)

@@ -46,6 +46,11 @@ class Side:
     """Of this side alone; None where the run kept no moments per bucket."""
     counts: dict[str, Any] | None
     """read, written, rejected, reasons; None for a bucket, whose rejects cannot be told."""
+    records: list[dict[str, Any]] | None = None
+    """The commit records behind the counts; None for a bucket."""
+    clusters: np.ndarray | None = None
+    """[n] the cluster of each image, the same number for the same one on both sides; None where
+    images count as independent (`pipelines.analyse.clusters`)."""
 
     def values(self, concepts: list[Concept], measure: str) -> np.ndarray:
         """[n,Q] of one measure."""
@@ -86,9 +91,11 @@ class Sides:
     by: str | None = None
     trend: list[Side] | None = None
     """With `by`: one side for each value of the column, in order."""
+    columns: tuple[str, ...] = ()
+    """Metadata columns that both runs kept; rows hold `missing:<column>` for each."""
 
 
-def two_runs(baseline: str, current: str, seed: int) -> Sides:
+def two_runs(baseline: str, current: str, seed: int, cluster: str = "auto") -> Sides:
     """The whole of two runs; UsageError if their numbers cannot be compared."""
     runs = Run(baseline), Run(current)
     infos = [run.info for run in runs]
@@ -104,16 +111,19 @@ def two_runs(baseline: str, current: str, seed: int) -> Sides:
         raise UsageError("the runs share no concept; extract both with the same --concepts")
     known = [Concept(**c) for c in concepts]
     measures = measures_of(*infos)
-    columns = _columns(known, labels, measures)
+    columns = [*_columns(known, labels, measures), *_cluster_column(infos, cluster)]
+    kept = [name for name in infos[0]["columns"] if name in infos[1]["columns"]]
     sides = [
-        _enough(_side(name, run, info, columns, seed))
+        _enough(_side(name, run, info, columns, seed, kept))
         for name, run, info in zip(("baseline", "current"), runs, infos, strict=True)
     ]
     dropped = [_name(item) for field in ("concepts", "labels") for item in _unshared(infos, field)]
-    return Sides(sides[0], sides[1], known, labels, dropped, measures)
+    return Sides(sides[0], sides[1], known, labels, dropped, measures, columns=tuple(kept))
 
 
-def one_run(url: str, by: str, values: tuple[str, str] | None, seed: int) -> Sides:
+def one_run(
+    url: str, by: str, values: tuple[str, str] | None, seed: int, cluster: str = "auto"
+) -> Sides:
     """Two values of a column of one run: the named ones, or the first against the last."""
     run = Run(url)
     info = run.info
@@ -124,8 +134,9 @@ def one_run(url: str, by: str, values: tuple[str, str] | None, seed: int) -> Sid
         )
     concepts = [Concept(**c) for c in info["concepts"]]
     measures = measures_of(info, info)
-    columns = dict.fromkeys([*_columns(concepts, info["labels"], measures), by])
-    whole = _side(by, run, info, list(columns), seed)
+    columns = [*_columns(concepts, info["labels"], measures), by, *_cluster_column([info], cluster)]
+    kept = [name for name in info["columns"] if name != by]
+    whole = _side(by, run, info, columns, seed, kept)
     whole.rows[by] = _as_text(whole.rows[by])
     found = _in_order(whole.rows[by].dropna().unique())
     if len(found) < 2:
@@ -137,18 +148,38 @@ def one_run(url: str, by: str, values: tuple[str, str] | None, seed: int) -> Sid
     trend = [_bucket(whole, by, value) for value in found]
     chosen = {side.name: side for side in trend}
     baseline, current = (_enough(chosen[f"{by} = {value}"]) for value in (first, last))
-    return Sides(baseline, current, concepts, info["labels"], [], measures, by, trend)
+    return Sides(baseline, current, concepts, info["labels"], [], measures, by, trend, tuple(kept))
+
+
+def _cluster_column(infos: list[dict[str, Any]], cluster: str) -> list[str]:
+    """The column to read for clusters, none for those that are always there."""
+    if cluster in ("auto", "none", "shard"):
+        return []
+    for info in infos:
+        if cluster not in info["columns"]:
+            raise UsageError(
+                f"--cluster takes auto, none, shard or a column of both runs; '{cluster}' is none: "
+                f"a run has {', '.join(sorted(info['columns'])) or 'no columns'}"
+            )
+    return [cluster]
 
 
 def _columns(concepts: list[Concept], labels: list[str], measures: tuple[str, ...]) -> list[str]:
     return ["shard", "key", *(f"{m}_{c.slug}" for c in concepts for m in measures), *labels]
 
 
-def _side(name: str, run: Run, info: dict[str, Any], columns: list[str], seed: int) -> Side:
-    table = run.images(columns)
-    rows = _hash_order(table.to_pandas(types_mapper=_MAPPED.get), seed)
-    moments = run.moments(units=False)
-    return Side(name, run, info, rows, moments, moments.pairs, _counts(run))
+def _side(
+    name: str, run: Run, info: dict[str, Any], columns: list[str], seed: int, kept: list[str]
+) -> Side:
+    wanted = list(dict.fromkeys(columns))
+    table = run.images(list(dict.fromkeys([*wanted, *kept])))
+    missing = {f"missing:{column}": table[column].is_null() for column in kept}
+    frame = table.select(wanted).to_pandas(types_mapper=_MAPPED.get)
+    for column, nulls in missing.items():
+        frame[column] = nulls.to_numpy()
+    moments, records = run.moments(units=False), run.records()
+    rows = _hash_order(frame, seed)
+    return Side(name, run, info, rows, moments, moments.pairs, _counts(records), records)
 
 
 def _as_text(values: pd.Series) -> pd.Series:
@@ -179,8 +210,7 @@ def _enough(side: Side) -> Side:
     return side
 
 
-def _counts(run: Run) -> dict[str, Any]:
-    records = run.records()
+def _counts(records: list[dict[str, Any]]) -> dict[str, Any]:
     reasons: dict[str, int] = {}
     for record in records:
         for reason, count in record["reasons"].items():

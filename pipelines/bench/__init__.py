@@ -26,6 +26,7 @@ MEASURES = {
     "omp": "omp",
     "fit": "fit",
     "compare": "compare",
+    "concepts": "concepts",
 }
 """What can be measured → the module here whose `measure(folder, seed)` does it."""
 

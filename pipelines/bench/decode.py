@@ -6,7 +6,6 @@ from itertools import cycle, islice
 from typing import Any
 
 import torch
-from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from torch import Tensor
 
@@ -15,6 +14,7 @@ from pipelines.bench.photographs import photograph
 from pipelines.bench.result import Result
 from pipelines.io.preprocess import Preprocess, preprocess_of
 from pipelines.models import load_model
+from pipelines.vision import PreprocessCfg, image_transform_v2
 
 IMAGES, AT_ONCE, ROUNDS = 16, 16, 15
 SIZES = (224, 384)  # RN50's and RN50x16's

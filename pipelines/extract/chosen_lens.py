@@ -6,11 +6,11 @@ from pipelines.errors import UsageError
 from pipelines.extract.plan import Plan
 from pipelines.io.listing import absolute
 from pipelines.io.urls import redact
-from pipelines.lens.lens import Lens, read_lens
+from pipelines.lens.lens import Lens, LensAt, read_lens
 
 
-def chosen_lens(plan: Plan) -> tuple[Plan, Lens | None]:
-    """The plan with the lens's concepts in place of its own, and the lens; as it is without one.
+def chosen_lens(plan: Plan) -> tuple[Plan, LensAt | None]:
+    """The plan with the lens's concepts in place of its own, and which lens; as it is without one.
 
     Raises UsageError where there is no lens at that place, or where the plan has concepts too.
     """
@@ -29,7 +29,7 @@ def chosen_lens(plan: Plan) -> tuple[Plan, Lens | None]:
             f"the lens {redact(url)} has {k} pairs per concept, but --pairs-per-concept is "
             f"{plan.pairs_per_concept}; leave it out"
         )
-    return replace(plan, lens=url, concepts=lens.texts, pairs_per_concept=k), lens
+    return replace(plan, lens=url, concepts=lens.texts, pairs_per_concept=k), LensAt(url, lens.id)
 
 
 def must_fit(lens: Lens, weights_sha256: str, preprocess_id: str) -> None:

@@ -18,7 +18,7 @@ from pipelines.io import rows, shards
 from pipelines.io.listing import absolute, expand
 from pipelines.io.store import SCHEMA_VERSION, Run
 from pipelines.io.urls import fingerprints, redact, without_secrets
-from pipelines.lens.lens import Lens
+from pipelines.lens.lens import LensAt
 from pipelines.model_spec import ModelSpec
 from pipelines.run import lock
 from pipelines.run.cluster import ray_session
@@ -52,7 +52,7 @@ def extract(plan: Plan, factory: Factory | None = None) -> dict[str, int]:
 
 def _extract(
     plan: Plan,
-    lens: Lens | None,
+    lens: LensAt | None,
     target: Run,
     urls: list[str],
     sources: Sources,
@@ -147,7 +147,7 @@ def _settings(
     plan: Plan,
     urls: list[str],
     known: dict[str, str] | None = None,
-    lens: Lens | None = None,
+    lens: LensAt | None = None,
 ) -> Settings:
     """With the columns' types of the run so far, else those that the first samples have."""
     known = known or {}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.lens.lens import Lens
+from pipelines.lens.lens import LensAt
 from pipelines.model_spec import How, ModelSpec
 
 
@@ -26,7 +26,7 @@ class Settings:
     device: str
     preprocess: How
     decode_threads: int
-    lens: Lens | None = None
+    lens: LensAt | None = None
     """What images are scored through; `concepts` and `pairs_per_concept` are then its own."""
     holder: tuple[Any, ...] | None = None
     """Who must hold the folder's lock while files are written (see `holder.check`)."""

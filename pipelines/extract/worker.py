@@ -39,15 +39,16 @@ class Extractor:
         loaded = load_model(
             spec.name, spec.pretrained, spec.checkpoint, settings.device, settings.preprocess
         )
-        if settings.lens is not None:
-            must_fit(settings.lens, loaded.weights_sha256, loaded.preprocess_id)
+        lens = settings.lens.read() if settings.lens else None
+        if lens is not None:
+            must_fit(lens, loaded.weights_sha256, loaded.preprocess_id)
         self.decomposer = Decomposer(
             loaded,
             settings.concepts,
             settings.pairs_per_concept,
             settings.dtype,
             settings.device,
-            settings.lens,
+            lens,
         )
         self.transform: Transform = loaded.pixels
         self.threads = ThreadPoolExecutor(settings.decode_threads)
@@ -57,7 +58,7 @@ class Extractor:
         self.batch = self.measurer.fits
         dense = self.decomposer.geometry.directions.heads if settings.keep == "dense" else 0
         slugs = rows.slugs(settings.concepts)
-        self.layout = rows.Layout(settings.columns, slugs, dense, settings.lens is not None)
+        self.layout = rows.Layout(settings.columns, slugs, dense, lens is not None)
 
     @cached_property
     def provenance(self) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def _plain(texts: tuple[str, ...]) -> Classes:
 
 def _imagenet() -> Classes:
     """Two names occur twice among the 1,000; the second is shown with its number."""
-    from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES as texts
+    from pipelines.vision import IMAGENET_CLASSNAMES as texts
 
     again = [text in texts[:i] for i, text in enumerate(texts)]
     names = [f"{t} ({i})" if again[i] else t for i, t in enumerate(texts)]

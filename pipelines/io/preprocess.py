@@ -17,16 +17,22 @@ from typing import Any
 import numpy as np
 import simplejpeg
 import torch
-from open_clip.transform import MaybeConvertMode, MaybeToTensor
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from torch import Tensor
-from torchvision.transforms import CenterCrop, InterpolationMode, Normalize, Resize
-from torchvision.transforms import functional as pillow_ops
-from torchvision.transforms.v2 import functional as tensor_ops
 
 from pipelines.errors import UsageError
 from pipelines.model_spec import How
+from pipelines.vision import (
+    CenterCrop,
+    InterpolationMode,
+    MaybeConvertMode,
+    MaybeToTensor,
+    Normalize,
+    Resize,
+    pillow_ops,
+    tensor_ops,
+)
 
 DECODERS = {"fast": "simplejpeg", "exact": "pillow"}
 WHOLE_LIMIT = 2**25  # pixels; a resized picture larger than this is made only where it is kept

@@ -12,7 +12,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from safetensors.torch import load, save
@@ -22,6 +22,7 @@ from nhd_ops.grounded import Grounded
 from pipelines.errors import UsageError
 from pipelines.io.files import atomic_write, write_json, write_parquet
 from pipelines.io.store import Run
+from pipelines.io.urls import redact
 
 SCHEMA_VERSION = 1
 
@@ -92,6 +93,23 @@ def read_lens(url: str) -> Lens:
     parts = load(data)
     grounded = Grounded(parts.pop("grounded_pairs"), parts.pop("grounded_weights"))
     return Lens(info, **parts, grounded=grounded)
+
+
+class LensAt(NamedTuple):
+    """Which lens, and where: what workers are told, who read it themselves."""
+
+    url: str
+    id: str
+
+    def read(self) -> Lens:
+        """UsageError where there is another lens by now, or none."""
+        lens = read_lens(self.url)
+        if lens.id != self.id:
+            raise UsageError(
+                f"there is another lens at {redact(self.url)} than when this run began: put the "
+                "first one back, or choose another --out"
+            )
+        return lens
 
 
 def _tensors(lens: Lens) -> dict[str, Tensor]:

@@ -48,7 +48,7 @@ def page_of(comparison: "Comparison") -> str:
         c=comparison,
         s=comparison.summary,
         cards=_cards(comparison),
-        kinds={k: comparison.of(k) for k in ("concept", "label", "pair", "rejects")},
+        kinds={k: comparison.of(k) for k in ("concept", "label", "pair", "rejects", "missing")},
         truth=_truth(comparison),
         trends=_trends(comparison),
         measures=comparison.sides.measures,

@@ -8,7 +8,6 @@ from functools import partial
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.functional import pil_to_tensor
 
 from nhd_ops import mosaic
 from nhd_ops.trunk import Trunk
@@ -17,6 +16,7 @@ from pipelines.io.classes import Classes
 from pipelines.models import LoadedModel
 from pipelines.segment.options import Setting, View
 from pipelines.segment.scorer import Scorer
+from pipelines.vision import pillow_ops
 
 STRIP_VALUES = 2**22
 """How many logits are held at a time at the size of the scene."""
@@ -130,7 +130,7 @@ class Segmenter:
         rgb, size = image.convert("RGB"), self._size(image.size, scale)
         if size != image.size:
             rgb = rgb.resize(size, Image.Resampling[self.pixels.interpolation.name])
-        return pil_to_tensor(rgb).to(self.device)
+        return pillow_ops.pil_to_tensor(rgb).to(self.device)
 
     def _size(self, size: tuple[int, int], scale: float) -> tuple[int, int]:
         """Width and height at which a picture of `size` is looked at."""

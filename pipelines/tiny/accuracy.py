@@ -2,7 +2,6 @@
 
 import torch
 import torch.nn.functional as F
-from open_clip.model import CLIP
 
 from nhd_ops.fidelity import zero_shot
 from pipelines.io.preprocess import preprocess_of
@@ -10,6 +9,7 @@ from pipelines.model_spec import ModelSpec
 from pipelines.models import LoadedModel, text_embeddings
 from pipelines.tiny import drawing, model
 from pipelines.tiny.scenes import BACKGROUNDS, COLOURS, SHAPES, THINGS, Scene, sample_scene
+from pipelines.vision import CLIP
 
 HELD_OUT_SEED = 1_000_003
 HELD_OUT = 2000

@@ -151,7 +151,7 @@ def _word(name: str, rng: np.random.Generator) -> str:
 
 def _templates() -> Sequence[Callable[[str], str]]:
     """open_clip's 80; not loaded where scenes are only drawn and described."""
-    from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
+    from pipelines.vision import OPENAI_IMAGENET_TEMPLATES
 
     found: Sequence[Callable[[str], str]] = OPENAI_IMAGENET_TEMPLATES
     return found

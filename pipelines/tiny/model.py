@@ -3,12 +3,11 @@
 import json
 from importlib import resources
 
-import open_clip
 import torch
-from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from safetensors.torch import load_file
 
 from pipelines.tiny.captions import split_words, vocabulary
+from pipelines.vision import CLIP, CLIPTextCfg, CLIPVisionCfg, open_clip
 
 WEIGHTS = "tiny.safetensors"
 CONTEXT = 24

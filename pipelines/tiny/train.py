@@ -13,17 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import open_clip
 import simplejpeg
 import torch
 import torch.nn.functional as F
-from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
-from open_clip.model import CLIP
 from safetensors.torch import save as save_tensors
 
 from pipelines.io.files import atomic_write
 from pipelines.tiny import captions, drawing, model, scenes
 from pipelines.tiny.accuracy import held_out_accuracy
+from pipelines.vision import CLIP, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD, open_clip
 
 
 @dataclass(frozen=True)

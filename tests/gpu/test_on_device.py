@@ -11,6 +11,7 @@ import torch
 from nhd_ops import moments
 from nhd_ops.accumulator import Accumulator
 from nhd_ops.moments import to_tensors
+from nhd_ops.second_moments import second_moments_of
 from pipelines.bench.compute import Setup, settings_for
 from pipelines.extract.decomposer import TOLERANCE, Decomposer
 from pipelines.extract.measurer import Measurer
@@ -101,6 +102,15 @@ def test_moments_agree_with_the_cpus() -> None:
             assert torch.equal(seen[name].cpu(), tensor), name
         elif "keys" not in name and "vectors" not in name:  # norms carry their batch's rounding
             torch.testing.assert_close(seen[name].cpu(), tensor, rtol=1e-4, atol=1e-4)
+
+
+def test_second_moments_agree_with_the_cpus() -> None:
+    x = torch.randn(90, 3, 6, generator=torch.Generator().manual_seed(4)) + 2
+    fold = torch.arange(90) % 4
+    expected = second_moments_of(x, fold, 5)  # the last fold is empty
+    found = second_moments_of(x.to(DEVICE), fold.to(DEVICE), 5)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours.cpu(), theirs, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.skipif(DEVICE == "cpu", reason="fills the GPU's memory")

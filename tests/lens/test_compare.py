@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pipelines.analyse.compare import ComparePlan, analyse, compare, load
+from pipelines.analyse.findings import concept_family
 from pipelines.analyse.measure import Asked, measures_of
 from pipelines.analyse.pair_shifts import fitted
 from pipelines.errors import UsageError
@@ -61,6 +62,14 @@ def test_of_runs_with_the_same_lens_grounded_decides(
     page = Path(folder, "same", "index.html").read_text()
     assert "Decided by <b>grounded score</b>, because both sides" in page
     assert "d of grounded" in page and "Lens, grounded score" in page
+
+
+def test_grounded_scores_are_balanced_by_themselves_alone(baseline: str, current: str) -> None:
+    sides = load(ComparePlan("", baseline, current))
+    family = concept_family(sides, "grounded")
+    assert np.array_equal(family.baseline_features[..., 0], family.baseline)
+    assert family.baseline_features.shape[-1] == 1
+    assert concept_family(sides, "similarity").current_features.shape[-1] == 4
 
 
 def test_the_measure_can_be_chosen(baseline: str, current: str) -> None:
@@ -176,6 +185,7 @@ def test_effects_of_pairs_follow_the_lens_s_signs(tmp_path: Path) -> None:
         plan = ComparePlan("", *runs)
         pairs = analyse(plan, load(plan)).pairs
         assert pairs is not None
-        found[name] = torch.from_numpy(pairs.set_index("pair").sort_index()["effect"].to_numpy())
+        effect = pairs.set_index("pair").sort_index()["effect"]
+        found[name] = torch.tensor(effect.tolist())
     signs = torch.tensor([1, -1] * (HEADS * NEURONS // 2))
     torch.testing.assert_close(found["with"], found["without"] * signs)

@@ -129,7 +129,7 @@ def test_training_learns() -> None:
         if "loss" in line:
             losses.append(float(line.split("loss ")[1].split(maxsplit=1)[0]))
 
-    train(Training(scenes=64, steps=100, batch_size=16), log)
+    train(Training(scenes=64, steps=50, batch_size=16), log)
     assert losses[-1] < 0.8 * np.log(16)  # chance, with 16 captions to choose from
 
 

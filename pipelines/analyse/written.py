@@ -1,0 +1,42 @@
+"""The files of a comparison: findings and summary as JSON, tables as Parquet."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from pipelines.io.files import write_json, write_parquet
+
+if TYPE_CHECKING:
+    from pipelines.analyse.compare import Comparison
+
+
+def write(comparison: "Comparison") -> None:
+    """JSON of everything, Parquet of what is a table; the page is another matter."""
+    out = comparison.plan.out.rstrip("/")
+    write_json(f"{out}/findings.json", _plain(comparison.findings))
+    write_json(f"{out}/summary.json", _plain(comparison.summary))
+    scalars = [
+        {k: v for k, v in f.items() if not isinstance(v, dict | list)} for f in comparison.findings
+    ]
+    tables: dict[str, pd.DataFrame | None] = {
+        "findings": pd.DataFrame(scalars),
+        "labels": comparison.truth,
+    }
+    tables |= {"pairs": comparison.pairs, "trend": comparison.trend}
+    for name, frame in tables.items():
+        if frame is not None:
+            table = pa.Table.from_pandas(frame, preserve_index=False)
+            write_parquet(f"{out}/{name}.parquet", table)
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN and no infinity, and numpy's numbers are not its own."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

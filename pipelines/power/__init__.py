@@ -1,0 +1,1 @@
+"""How often audits of this data raise false alarms, and how large a change they find."""
