@@ -8,7 +8,7 @@ import pandas as pd
 from pipelines.audit import figures
 from pipelines.audit.limits import size_of
 from pipelines.audit.series import Verdict
-from pipelines.pages.numbers import fixed, percent, signed
+from pipelines.pages.numbers import fixed, percent, probability, signed
 from pipelines.pages.study import Figure, Section, Study, study_page
 
 MOST_PANELS = 6
@@ -22,16 +22,16 @@ ORDER = list(STATES)
 def audit_page(verdict: Verdict, trend: Section) -> str:
     """The page of one audit; `trend` reaches up to it."""
     first, *more = verdict["sentence"].split("; ")
-    sections = [Section("Thresholds", _explained(verdict), _thresholds(verdict))]
+    sections = []
     if verdict["causes"]:
         sections.append(Section("Causes", table=_causes(verdict)))
     if verdict["follows"]:
         text = "They vanish when images are weighted so that both sides have as much of the causes."
         sections.append(Section("Changed only because of others", text, _follows(verdict)))
+    sections += [trend, Section("Thresholds", _explained(verdict), _thresholds(verdict))]
     if failed := verdict["failed_shards"]:
         table = pd.DataFrame(failed)[["url", "error"]]
         sections.append(Section("Shards that failed, as the configuration allows", table=table))
-    sections.append(trend)
     return study_page(
         Study(
             title=_upper(first),
@@ -92,6 +92,9 @@ def _explained(verdict: Verdict) -> str:
     )
     least = verdict["detectable_effect"]
     more = f" At this size a change of d = {fixed(least)} is found four times in five."
+    limits = [r["limit"] for r in verdict["thresholds"] if r["kind"] == "concept" and r["limit"]]
+    if least and limits and min(limits) < least:
+        more += " Smaller ones, though above their limit, are found less often."
     return f"{text}\n\n{sure}{more if least else ''}"
 
 
@@ -102,8 +105,8 @@ def _thresholds(verdict: Verdict) -> pd.DataFrame:
     )
     return pd.DataFrame(
         [
-            {"threshold": row["kind"], "name": row["text"], "value": row["value"],
-             "interval": _interval(row), "q": row["q"], "limit": row["limit"],
+            {"threshold": row["kind"], "name": row["text"], "value": _shown(row, "value"),
+             "interval": _interval(row), "q": probability(row["q"]), "limit": row["limit"],
              "state": STATES[row["state"]]}
             for row in rows
         ]
@@ -118,7 +121,7 @@ def _reach(row: dict[str, Any]) -> float:
 def _causes(verdict: Verdict) -> pd.DataFrame:
     return pd.DataFrame(
         [
-            {"cause": row["text"], "kind": row["kind"], "effect": row["effect"],
+            {"cause": row["text"], "kind": row["kind"], "effect": _shown(row, "effect"),
              "interval": _interval(row), "limit": row["limit"], "since": row["since"]}
             for row in verdict["causes"]
         ]
@@ -128,11 +131,18 @@ def _causes(verdict: Verdict) -> pd.DataFrame:
 def _follows(verdict: Verdict) -> pd.DataFrame:
     return pd.DataFrame(
         [
-            {"name": row["text"], "kind": row["kind"], "effect": row["effect"],
+            {"name": row["text"], "kind": row["kind"], "effect": signed(row["effect"], 2),
              "because of": ", ".join(row["explained_by"])}
             for row in verdict["follows"]
         ]
     )  # fmt: skip
+
+
+def _shown(row: dict[str, Any], key: str) -> str:
+    """Effects have a sign; an AUC and rates have none."""
+    if row["kind"] in ("rejects", "missing"):
+        return percent(row[key])
+    return fixed(row[key], 3) if row["kind"] == "auc" else signed(row[key], 2)
 
 
 def _interval(row: dict[str, Any]) -> str:
