@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from jobs.yaml.nodes import nearest
+from pipelines.audit.alarms import kinds_of
 from pipelines.audit.settings import Family, Limits, Settings
 
 Problem = tuple[tuple[str, ...], str]
@@ -91,8 +92,11 @@ def _thresholds(settings: Settings) -> Iterator[Problem]:
         limit = getattr(given, name)
         if limit is not None and not 0 < limit <= 1:
             yield ("thresholds", name), f"'{name}' is a share above 0 and at most 1, or off"
-    if not _watches(settings):
-        yield ("thresholds",), "every threshold is off, so the audit could never fail"
+    if not kinds_of(settings):
+        yield (
+            ("thresholds",),
+            "every threshold is off, or has nothing to watch, so the audit could never fail",
+        )
 
 
 def _limits(
@@ -125,13 +129,6 @@ def _floor(settings: Settings, path: tuple[str, ...], limit: float | None) -> It
         )
     if limit is not None and limit <= 0:
         yield path, "a limit must be above 0, or off"
-
-
-def _watches(settings: Settings) -> bool:
-    given = settings.thresholds
-    named = [*(given.concepts or {}).values(), *(given.labels or {}).values()]
-    named += [family.limit for family in (given.pairs or {}).values()]
-    return any(limit is not None for limit in (*named, given.auc, given.rejects, given.missing))
 
 
 def _units(settings: Settings, name: str, family: Family) -> Iterator[Problem]:

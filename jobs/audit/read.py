@@ -54,10 +54,11 @@ def _named(root: Node, settings: Settings, name: str | None, now: datetime) -> S
             f"'name' has no {{{unknown[0]}}}; there are {{date}} and {{week}}"
         )
     chosen = _replaced(chosen, values)
-    if not re.fullmatch(r"[\w-][\w.-]*", chosen):
+    if not re.fullmatch(r"[\w-][\w.-]{0,99}", chosen):
         which = "--name" if name is not None else "'name'"
         raise root.find("name").refuse(
-            f"{which} is '{chosen}', but names a folder: letters, digits, '_', '-' and '.'"
+            f"{which} is '{chosen}', but names a folder: up to 100 letters, "
+            "digits, '_', '-' and '.'"
         )
     data = _replaced(settings.input, {**values, "name": chosen})
     return dataclasses.replace(settings, name=chosen, input=data)

@@ -63,7 +63,7 @@ def _is_dict(kind: Any) -> bool:
 def _scalar(node: Node, kind: Any, what: str) -> Any:
     text = node.text
     if text is None:
-        more = "; put it in quotes" if "{" in str(kind) or node.is_mapping else ""
+        more = "; put it in quotes" if node.is_mapping else ""
         raise node.refuse(f"{what} needs a single value{more}")
     try:
         if kind is str:

@@ -6,6 +6,8 @@ from nhd_ops.spending import alpha_of
 from pipelines.audit.settings import Settings
 from pipelines.errors import UsageError
 
+ROUNDING = 1e-9  # of a sum of alphas, relative
+
 
 @dataclass(frozen=True)
 class Alarms:
@@ -23,13 +25,24 @@ class Alarms:
         return self.alpha / len(self.kinds)
 
 
-def alarms_of(settings: Settings, number: int) -> Alarms:
-    """What audit `number` of a series may spend; UsageError where nothing is left."""
+def alarms_of(settings: Settings, number: int, spent: float = 0.0) -> Alarms:
+    """What audit `number` of a series may spend; UsageError where too little is left.
+
+    Args:
+        spent: the alphas of its other audits. A schedule that was changed on the way could
+            otherwise add up to more than was promised.
+    """
     plan = settings.schedule
     try:
         alpha = alpha_of(number, plan.audits, plan.false_alarms, plan.spending)
     except ValueError as error:
         raise UsageError(f"{error} (schedule, in the configuration)") from error
+    if spent + alpha > plan.false_alarms * (1 + ROUNDING):
+        raise UsageError(
+            f"the other audits of the series have spent {spent:.3g} of its false_alarms "
+            f"({plan.false_alarms:g}), and this one would take {alpha:.3g} more; begin a series in "
+            "another 'out' with a new baseline, or promise less: raise schedule.false_alarms"
+        )
     return Alarms(number, alpha, kinds_of(settings))
 
 

@@ -26,6 +26,8 @@ class Extraction:
     redo_changed: bool = False
     allowed: float = 0.0
     """Share of the shards that may fail."""
+    fixed: bool = False
+    """Has a lens been calibrated on it, so that no shard may come to it?"""
 
     @property
     def target(self) -> Run:
@@ -54,6 +56,17 @@ class Extraction:
                 f", first {there[0]}; delete that folder, or give the audit another --name"
             )
         return [*urls, *left]
+
+    def check(self) -> None:
+        """Raises UsageError for shards that are not there, too many, or too late."""
+        urls, known = self.shards(), self._committed()
+        new = [url for url in urls if shard_id(url) not in known]
+        if self.fixed and known and new:
+            raise UsageError(
+                f"{len(new)} shards came to {without_secrets(self.data)} after the lens was "
+                f"calibrated on it, first {without_secrets(new[0])}; a series keeps its lens and "
+                "baseline: take them away, or begin a series in another 'out'"
+            )
 
     def _committed(self) -> dict[str, str]:
         return {record["shard"]: record["url"] for record in self.target.each_record()}

@@ -90,16 +90,21 @@ def _write(series: Series, verdict: Verdict) -> None:
         page = series_page(verdicts, section(verdicts[-1]["number"]))
         series.put(page.encode(), "index.html")
 
-    _once(series, until, ("audits", name, NOTES, "page.json"), own)
-    _once(series, verdicts, (NOTES, "pages.json"), of_series)
+    page = f"audits/{name}/index.html"
+    _once(series, until, ("audits", name, NOTES, "page.json"), own, page)
+    _once(series, verdicts, (NOTES, "pages.json"), of_series, "trend.parquet", "index.html")
 
 
 def _once(
-    series: Series, verdicts: list[Verdict], note: tuple[str, ...], make: Callable[[], None]
+    series: Series,
+    verdicts: list[Verdict],
+    note: tuple[str, ...],
+    make: Callable[[], None],
+    *files: str,
 ) -> None:
-    """Make a page unless it is noted that it was made of these verdicts."""
+    """Make files unless they are there, and noted to be made of these verdicts."""
     made_of = {"verdicts": digest(verdicts), "code_version": code_version()}
-    if series.load(*note) != made_of:
+    if series.load(*note) != made_of or not all(series.folder.exists(file) for file in files):
         make()
         series.save(made_of, *note)
 

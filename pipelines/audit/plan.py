@@ -12,8 +12,10 @@ from pipelines.audit.settings import Calibration, Settings
 from pipelines.audit.step import Facts, Inputs, Step, digest_of_run
 from pipelines.errors import UsageError
 from pipelines.io.store import Run
+from pipelines.io.urls import redact
 
 NOTES = "done"  # the folder of notes
+REPORT = ("index.html", "findings.json", "summary.json")
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,13 @@ def plan_of(settings: Settings, redo_changed: bool = False) -> AuditPlan:
     series = Series(settings.out)
     number = series.number_of(settings.name)
     opposite, lens = _opposite(settings, series, number), _lens(settings, series)
-    plan = AuditPlan(settings, series, alarms_of(settings, number), opposite, lens)
+    plan = AuditPlan(
+        settings,
+        series,
+        alarms_of(settings, number, series.spent(besides=settings.name)),
+        opposite,
+        lens,
+    )
     extractions = tuple(_extractions(plan, redo_changed))
     steps = [_extraction(name, what) for name, what in extractions]
     if settings.calibration:
@@ -76,7 +84,9 @@ def _extractions(plan: AuditPlan, redo_changed: bool) -> Iterator[tuple[str, Ext
     settings, reference = plan.settings, plan.settings.baseline.reference
     if settings.calibration and reference is not None:
         out = plan.series.at("calibration", "run")
-        yield "extract the reference", Extraction(settings, reference, out, None, redo_changed)
+        fixed = plan.series.folder.exists("lens", "lens.json")
+        what = Extraction(settings, reference, out, None, redo_changed, fixed=fixed)
+        yield "extract the reference", what
     if plan.opposite is not None and plan.opposite.kind == "reference" and reference is not None:
         what = Extraction(settings, reference, plan.opposite.run, plan.lens, redo_changed)
         yield "extract the baseline", what
@@ -94,6 +104,8 @@ def _opposite(settings: Settings, series: Series, number: int) -> Opposite | Non
                 return Opposite("previous", series.audit(name, "run"), name)
     if given.reference is not None:
         return Opposite("reference", series.at("baseline", "run"))
+    if given.run is not None and given.run.rstrip("/") == series.audit(settings.name, "run"):
+        raise UsageError(f"baseline.run is the run of this audit itself: {redact(given.run)}")
     return None if given.run is None else Opposite("run", given.run)
 
 
@@ -127,7 +139,7 @@ def _lens_of(settings: Settings, run: str) -> str | None:
 def _extraction(name: str, what: Extraction) -> Step:
     folder = what.out.removeprefix(what.settings.out).strip("/").split("/")[:-1]
     note = (*folder, NOTES, "extract.json")
-    return Step(name, note, what.inputs, what.lacking, what.run, check=what.shards)
+    return Step(name, note, what.inputs, what.lacking, what.run, check=what.check)
 
 
 def _steps_of_lens(plan: AuditPlan) -> tuple[Step, Step]:
@@ -194,10 +206,16 @@ def _comparison(plan: AuditPlan, opposite: Opposite, after: tuple[str, ...]) -> 
             "alpha": plan.alarms.each,
         }
 
-    def lacking() -> str:
-        return "" if Run(plan.report).exists("index.html") else "there is no report"
-
     note = ("audits", settings.name, NOTES, "compare.json")
+
+    def lacking() -> str:
+        there = Run(plan.report).names("")
+        if not there:
+            return "there is no report"
+        wanted = (plan.series.load(*note) or {}).get("files", REPORT)
+        gone = [name for name in wanted if name not in there]
+        return f"the report lacks {', '.join(gone)}" if gone else ""
+
     run = partial(_compare, plan, opposite)
     return Step("compare", note, inputs, lacking, run, after, cluster=False)
 
@@ -219,4 +237,4 @@ def _compare(plan: AuditPlan, opposite: Opposite) -> Facts:
             **given,
         )
     )
-    return {}
+    return {"files": Run(plan.report).names("")}

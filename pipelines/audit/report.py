@@ -1,7 +1,6 @@
 """What `compare` wrote about an audit, and what its run folder counts, read for the verdict."""
 
 import io
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
+from pipelines.audit.series import parsed
 from pipelines.io.store import Run
 
 Finding = dict[str, Any]
@@ -36,9 +36,10 @@ class Report:
 def read_report(url: str) -> Report:
     """The report in a folder."""
     folder = Run(url)
-    return Report(
-        url, json.loads(folder.read("findings.json")), json.loads(folder.read("summary.json"))
+    findings, summary = (
+        parsed(folder.read(name), folder.at(name)) for name in ("findings.json", "summary.json")
     )
+    return Report(url, findings, summary)
 
 
 def counts_of(run: str) -> dict[str, int]:

@@ -13,7 +13,9 @@ GREW = {"up": "grew", "down": "shrank", "none": "changed"}
 def sentence(verdict: dict[str, Any]) -> str:
     """What happened; the parts of the verdict it is made of must be there."""
     if verdict["baseline"] is None and verdict["state"] == "passed":
-        return "this is the first audit of the series, so there is nothing to compare with yet"
+        if verdict["number"] == 1:
+            return "this is the first audit of the series, so there is nothing to compare with yet"
+        return "no earlier audit of the series passed, so there is nothing to compare with yet"
     crossed = [row for row in verdict["thresholds"] if row["state"] == "crossed"]
     if not crossed:
         return _passed(verdict)

@@ -134,6 +134,21 @@ def test_a_cause_is_dated_from_its_first_audit_in_a_row(series: Path, shards: Pa
     assert {cause["since"] for cause in verdict(series, "w5")["causes"]} == {"w3"}
 
 
+def test_a_reference_that_grows_after_the_lens_is_refused_untouched(
+    series: Path, shards: Path
+) -> None:
+    before = snapshot(series.parent)
+    late = shards / "reference" / "late.tar"
+    try:
+        late.write_bytes(next((shards / "w2").glob("*0.tar")).read_bytes())
+        found = audit(series, "w3")
+        assert found.returncode == 2 and "1 shards came to" in found.stderr
+        assert snapshot(series.parent) == before
+    finally:
+        late.unlink(missing_ok=True)
+    assert audit(series, "w3").returncode == 1
+
+
 def test_two_audits_of_a_series_exclude_each_other(shards: Path, tmp_path: Path) -> None:
     file = configure(tmp_path, shards)
     with lock.held(Run(str(tmp_path / "series")), print):

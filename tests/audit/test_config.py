@@ -93,6 +93,11 @@ def test_what_has_the_wrong_form_is_refused_with_its_line(
             "thresholds: {concepts: off, labels: off, auc: off, rejects: off, missing: off}\n",
             {}, 0, "every threshold is off",
         ),
+        (
+            "thresholds: {concepts: {car: off}, auc: off, rejects: off}\n",
+            {}, 0, "or has nothing to watch",
+        ),
+        (f"name: {'a' * 101}\n", {}, 0, "up to 100 letters"),
     ],
 )  # fmt: skip
 def test_what_contradicts_itself_is_refused_with_its_line(
