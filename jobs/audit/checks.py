@@ -30,6 +30,8 @@ def _names(settings: Settings) -> Iterator[Problem]:
         yield ("concepts",), "a fixed lens brings its own concepts; leave 'concepts' out"
     for key in ("concepts", "labels", "columns"):
         found = getattr(settings, key)
+        if any(not name.strip() for name in found):
+            yield (key,), f"'{key}' has an empty entry"
         if twice := sorted({name for name in found if found.count(name) > 1}):
             yield (key,), f"'{key}' has '{twice[0]}' twice"
 

@@ -10,7 +10,7 @@ import fsspec
 from jobs.audit.checks import problems
 from jobs.yaml.dataclass import filled
 from jobs.yaml.nodes import Node, parse
-from pipelines.audit.settings import Calibrated, Settings
+from pipelines.audit.settings import DEFAULT_LIMIT, Calibrated, Settings
 from pipelines.errors import UsageError
 from pipelines.io.urls import redact
 
@@ -38,10 +38,21 @@ def read_settings(file: str, name: str | None = None, now: datetime | None = Non
     root = parse(text, place)
     settings = filled(root, Settings, "the audit")
     settings = _named(root, settings, name, now or datetime.now(UTC))
-    settings = _located(root, settings, _folder(file))
+    settings = _located(root, with_defaults(settings), _folder(file))
     for path, why in problems(settings):
         raise root.find(*path).refuse(why)
     return settings
+
+
+def with_defaults(settings: Settings) -> Settings:
+    """Naming some concepts or labels leaves the limit of the others as it is."""
+    given, floor = settings.thresholds, settings.compare.floor
+    common = {"default": max(DEFAULT_LIMIT, floor)}
+    limits = {
+        name: None if (found := getattr(given, name)) is None else common | found
+        for name in ("concepts", "labels")
+    }
+    return dataclasses.replace(settings, thresholds=dataclasses.replace(given, **limits))
 
 
 def _named(root: Node, settings: Settings, name: str | None, now: datetime) -> Settings:

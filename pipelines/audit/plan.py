@@ -7,10 +7,12 @@ from typing import Any
 
 from pipelines.audit.alarms import Alarms, alarms_of
 from pipelines.audit.extraction import Extraction, lens_id
+from pipelines.audit.report import too_few
 from pipelines.audit.series import Series
 from pipelines.audit.settings import Calibration, Settings
 from pipelines.audit.step import Facts, Inputs, Step, digest_of_run
 from pipelines.errors import UsageError
+from pipelines.extract.job import code_version
 from pipelines.io.store import Run
 from pipelines.io.urls import redact
 
@@ -204,11 +206,14 @@ def _comparison(plan: AuditPlan, opposite: Opposite, after: tuple[str, ...]) -> 
             "input": digest_of_run(plan.run),
             "compare": [how.measure, how.floor, how.cluster, how.seed],
             "alpha": plan.alarms.each,
+            "code_version": code_version(),
         }
 
     note = ("audits", settings.name, NOTES, "compare.json")
 
     def lacking() -> str:
+        if too_few(plan.run):
+            return ""
         there = Run(plan.report).names("")
         if not there:
             return "there is no report"
@@ -223,6 +228,8 @@ def _comparison(plan: AuditPlan, opposite: Opposite, after: tuple[str, ...]) -> 
 def _compare(plan: AuditPlan, opposite: Opposite) -> Facts:
     from pipelines.analyse.compare import ComparePlan, compare
 
+    if too_few(plan.run):
+        return {}  # the verdict says so
     how = plan.settings.compare
     given: dict[str, Any] = {} if how.measure == "auto" else {"measure": how.measure}
     given |= {} if how.cluster == "auto" else {"cluster": how.cluster}

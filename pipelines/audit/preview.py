@@ -11,6 +11,7 @@ from pipelines.audit.estimate import (
 from pipelines.audit.plan import AuditPlan
 from pipelines.audit.report import counts_of
 from pipelines.audit.step import state_of
+from pipelines.io.urls import redact
 from pipelines.pages.numbers import percent
 
 
@@ -23,12 +24,14 @@ def preview(plan: AuditPlan) -> list[str]:
         step.check()
     known = experience_of(plan.series)
     sizes = {name: estimate_of(what, known) for name, what in plan.extractions}
-    place = f"audit {plan.alarms.number} of the series {plan.series.url}: {plan.settings.name}"
+    place = (
+        f"audit {plan.alarms.number} of the series {redact(plan.series.url)}: {plan.settings.name}"
+    )
     return [
         place,
         _shards("input", sizes["extract the input"]),
         *_opposite(plan, sizes),
-        f"lens: {plan.lens or 'none, so plain similarity is watched'}",
+        f"lens: {redact(plan.lens) if plan.lens else 'none, so plain similarity is watched'}",
         "steps:",
         *_steps(plan),
         _time(list(sizes.values()), known),
@@ -52,7 +55,7 @@ def _opposite(plan: AuditPlan, sizes: dict[str, Estimate]) -> list[str]:
         return ["baseline: none yet; this audit will be the baseline of the next"]
     if "extract the baseline" in sizes:
         return [_shards("baseline, the reference", sizes["extract the baseline"])]
-    which = f"the audit {opposite.name}" if opposite.name else opposite.run
+    which = f"the audit {opposite.name}" if opposite.name else redact(opposite.run)
     return [f"baseline: {which}, {counts_of(opposite.run)['written']:,} images"]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
+from pipelines.analyse.sides import FEWEST_IMAGES
 from pipelines.audit.series import parsed
 from pipelines.io.store import Run
 
@@ -40,6 +41,11 @@ def read_report(url: str) -> Report:
         parsed(folder.read(name), folder.at(name)) for name in ("findings.json", "summary.json")
     )
     return Report(url, findings, summary)
+
+
+def too_few(run: str) -> bool:
+    """Are there fewer images than a comparison needs?"""
+    return counts_of(run)["written"] < FEWEST_IMAGES
 
 
 def counts_of(run: str) -> dict[str, int]:

@@ -23,6 +23,8 @@ def sentence(verdict: dict[str, Any]) -> str:
     told = [_crossed(row) for row in first[:MOST]]
     if more := len(first) - MOST if len(first) > MOST else 0:
         told.append(f"{more} more crossed {'its limit' if more == 1 else 'their limits'}")
+    if verdict["baseline"] is not None and verdict["measure"] is None:
+        told.append(f"the {verdict['images']} images that are left are too few to compare")
     return "; ".join([*told, *_follow(verdict, crossed)])
 
 

@@ -8,8 +8,12 @@ from pipelines.model_spec import How, ModelSpec
 Limits = dict[str, float | None]
 
 
+DEFAULT_LIMIT = 0.2
+"""Of concepts and labels that are not named; at least the floor."""
+
+
 def _common() -> Limits:
-    return {"default": 0.2}
+    return {}
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ It holds no time and no secret, so the same audit always comes to the same bytes
 from collections.abc import Sequence
 from typing import Any
 
+from pipelines.analyse.sides import FEWEST_IMAGES
 from pipelines.audit.limits import Row, rows_of
 from pipelines.audit.plan import AuditPlan
-from pipelines.audit.report import counts_of, read_report
+from pipelines.audit.report import counts_of, read_report, too_few
 from pipelines.audit.sentence import sentence
 from pipelines.audit.series import SCHEMA_VERSION, Verdict
 from pipelines.errors import UsageError
@@ -17,12 +18,15 @@ from pipelines.io.urls import redact
 
 def verdict_of(plan: AuditPlan, config_sha256: str) -> Verdict:
     """The verdict on a plan whose steps are all done."""
-    report = read_report(plan.report) if plan.opposite is not None else None
-    counts = counts_of(plan.run)
-    if not counts["written"]:
-        raise UsageError(f"{plan.run} has no usable image: every sample was rejected")
+    counts, few = counts_of(plan.run), too_few(plan.run)
+    report = None if few or plan.opposite is None else read_report(plan.report)
     rows = rows_of(plan.settings, plan.alarms, report, counts)
     crossed = [row for row in rows if row["state"] == "crossed"]
+    if few and not crossed:
+        raise UsageError(
+            f"{redact(plan.run)} has {counts['written']} images of {counts['read']} samples; an "
+            f"audit needs at least {FEWEST_IMAGES}"
+        )
     before = plan.series.verdicts(before=plan.alarms.number)
     name = plan.settings.name
     causes = [
@@ -51,7 +55,7 @@ def verdict_of(plan: AuditPlan, config_sha256: str) -> Verdict:
         "alpha": plan.alarms.alpha,
         "alpha_per_kind": {kind: plan.alarms.each for kind in plan.alarms.kinds},
         "false_alarms": plan.settings.schedule.false_alarms,
-        "baseline": _baseline(plan, report),
+        "baseline": _baseline(plan),
         "measure": report.summary["measure"] if report else None,
         "detectable_effect": report.summary.get("detectable_effect") if report else None,
         "failed_shards": _failed(plan),
@@ -92,11 +96,11 @@ def _auc(plan: AuditPlan, report: Any) -> float | None:
     return None if report is None else float(next(report.of("overall"))["effect"])
 
 
-def _baseline(plan: AuditPlan, report: Any) -> dict[str, Any] | None:
+def _baseline(plan: AuditPlan) -> dict[str, Any] | None:
     if plan.opposite is None:
         return None
-    images = report.summary["baseline"]["images"]
     opposite = plan.opposite
+    images = counts_of(opposite.run)["written"]
     return {
         "kind": opposite.kind, "name": opposite.name, "run": redact(opposite.run), "images": images,
     }  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from jobs.audit.example import example, write_example
-from jobs.audit.read import read_settings
+from jobs.audit.read import read_settings, with_defaults
 from pipelines.audit.alarms import kinds_of
 from pipelines.audit.settings import Calibrated, Settings
 from pipelines.errors import UsageError
@@ -94,7 +94,7 @@ def test_what_has_the_wrong_form_is_refused_with_its_line(
             {}, 0, "every threshold is off",
         ),
         (
-            "thresholds: {concepts: {car: off}, auc: off, rejects: off}\n",
+            "thresholds: {concepts: {default: off}, auc: off, rejects: off}\n",
             {}, 0, "or has nothing to watch",
         ),
         (f"name: {'a' * 101}\n", {}, 0, "up to 100 letters"),
@@ -196,7 +196,7 @@ def test_the_values_of_the_example_are_the_defaults_unless_it_says_otherwise(
     path = tmp_path / "audit.yaml"
     path.write_text("\n".join(kept).replace("  pairs:  ", "  #pairs:"))
     found = read_settings(str(path))
-    plain = Settings(found.audit, found.out, found.input)
+    plain = with_defaults(Settings(found.audit, found.out, found.input))
     given = {"name", "concepts", "baseline", "lens"}
     for field in dataclasses.fields(Settings):
         if field.name not in given:
@@ -224,3 +224,14 @@ def _keys(kind: Any, prefix: str = "") -> list[str]:
             elif get_origin(option) is dict and dataclasses.is_dataclass(get_args(option)[1]):
                 found += _keys(get_args(option)[1], f"{prefix}{name}.*.")
     return found
+
+
+def test_naming_a_limit_leaves_the_others(tmp_path: Path) -> None:
+    some = read(tmp_path, thresholds={"concepts": {"car": 0.5}})
+    assert some.thresholds.concepts == {"default": 0.2, "car": 0.5}
+    assert some.thresholds.labels == {"default": 0.2}
+    none = read(tmp_path, thresholds={"concepts": {"car": 0.5, "default": "off"}, "labels": "off"})
+    assert none.thresholds.concepts == {"default": None, "car": 0.5}
+    assert none.thresholds.labels is None
+    coarse = read(tmp_path, compare={"floor": 0.3})
+    assert coarse.thresholds.concepts == {"default": 0.3}

@@ -1,11 +1,15 @@
 """Series with harmed files or a changed schedule: healed or refused, and never silently wrong."""
 
+import io
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from tests.audit.series import audit, configure, verdict, write_weeks
+
+TRUTH = b'{"year": 2026, "yellow": false}'
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +95,26 @@ def test_an_audit_is_not_its_own_baseline(copied: Path, shards: Path) -> None:
     own = {"run": "series/audits/w2/run"}
     found = audit(configure(copied.parent, shards, baseline=own), "w2")
     assert found.returncode == 2 and "the run of this audit itself" in found.stderr
+
+
+def test_a_week_of_rejects_is_an_alarm_and_no_error(copied: Path, shards: Path) -> None:
+    """Nothing is left to compare, which is just what a limit on rejects is for."""
+    bad = copied.parent / "bad"
+    bad.mkdir()
+    with tarfile.open(bad / "bad.tar", "w") as archive:
+        for i in range(40):
+            archive.addfile(tarfile.TarInfo(f"{i:03d}.jpg"))
+            truth = tarfile.TarInfo(f"{i:03d}.json")
+            truth.size = len(TRUTH)
+            archive.addfile(truth, io.BytesIO(TRUTH))
+    alike = {"baseline": {"previous": True}, "input": f"{bad}/*.tar"}
+    file = configure(copied.parent, shards, **alike, thresholds={"rejects": 0.2})
+    for _ in range(2):
+        assert audit(file, "w3").returncode == 1
+    found = verdict(file, "w3")
+    assert [cause["kind"] for cause in found["causes"]] == ["rejects"]
+    assert "100.0 % of the samples could not be used" in found["sentence"]
+    assert "the 0 images that are left are too few" in found["sentence"]
+    unlimited = configure(copied.parent, shards, **alike, thresholds={"rejects": "off"})
+    refused = audit(unlimited, "w3")
+    assert refused.returncode == 2 and "0 images of 40 samples" in refused.stderr

@@ -189,7 +189,7 @@ def row(**changes: Any) -> dict[str, Any]:
 
 def test_the_sentence_is_plain() -> None:
     follows = [{"kind": "concept"}] * 3
-    base = {"baseline": {}, "state": "crossed", "follows": follows}
+    base = {"baseline": {}, "state": "crossed", "follows": follows, "measure": "similarity"}
     assert sentence(base | {"thresholds": [row()]}) == (
         "yellow grew (d = +0.42, 95 % +0.31 to +0.53), above its limit of 0.2; 3 other concepts "
         "changed only because of it"
