@@ -49,7 +49,7 @@ class Family:
     current: np.ndarray
     """[m,Q]"""
     baseline_features: np.ndarray
-    """[n,Q,F], by which each is balanced."""
+    """[n,Q,F], by which each is balanced; as many rows as are balanced will do."""
     current_features: np.ndarray
     """[m,Q,F]"""
     test: Callable[[Summary, Summary], Effect]

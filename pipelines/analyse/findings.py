@@ -36,8 +36,8 @@ def concept_family(sides: Sides, measure: str) -> Family:
         tuple(c.slug for c in sides.concepts),
         one.values(sides.concepts, measure),
         other.values(sides.concepts, measure),
-        one.features(sides.concepts, balanced),
-        other.features(sides.concepts, balanced),
+        one.head(ADJUST_ON).features(sides.concepts, balanced),
+        other.head(ADJUST_ON).features(sides.concepts, balanced),
         mean_shift,
         cluster_codes(sides),
     )

@@ -4,7 +4,7 @@ Rows are put in the order of a seeded hash of their keys, so that samples, split
 on the images alone: never on the order of rows, on how they are sharded, or on workers.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,10 @@ class Side:
     clusters: np.ndarray | None = None
     """[n] the cluster of each image, the same number for the same one on both sides; None where
     images count as independent (`pipelines.analyse.clusters`)."""
+
+    def head(self, limit: int) -> "Side":
+        """The same side with its first `limit` rows."""
+        return replace(self, rows=self.rows.head(limit))
 
     def values(self, concepts: list[Concept], measure: str) -> np.ndarray:
         """[n,Q] of one measure."""
