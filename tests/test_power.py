@@ -14,12 +14,13 @@ from pipelines.analyse.domain import cross_fitted_auc
 from pipelines.analyse.findings import family_findings
 from pipelines.errors import UsageError
 from pipelines.power.draws import Sampling, passes, reduced, summaries
-from pipelines.power.null import null_audits, null_series
+from pipelines.power.null import null_audits
 from pipelines.power.overall import null_auc
 from pipelines.power.plan import PowerPlan
 from pipelines.power.planted import planted
 from pipelines.power.population import Population, embeddings, population
 from pipelines.power.save import save
+from pipelines.power.series import null_series
 from pipelines.power.simulate import simulate
 from pipelines.power.tables import interval
 from tests.jobs.test_cli import nhd
@@ -106,9 +107,9 @@ def test_a_series_keeps_its_promise_and_without_spending_breaks_it(world: Popula
     plan = PowerPlan("", audits=20, false_alarms=0.2, kinds=2)
     spent = null_series(world.kinds, *sides, plan.alphas, 0.0, 300, rng)
     assert set(spent) == {"one baseline", "previous as baseline"}
-    assert all(most_likely(alarms, 300, 0.2) for alarms in spent.values())
+    assert all(most_likely(alarms.counted, 300, 0.2) for alarms in spent.values())
     naive = null_series(world.kinds, *sides, [0.2] * 20, 0.0, 50, rng)
-    assert min(naive.values()) > 0.5 * 50
+    assert min(alarms.counted for alarms in naive.values()) > 0.5 * 50
 
 
 def test_a_series_of_one_audit_is_an_audit(world: Population) -> None:
@@ -118,7 +119,7 @@ def test_a_series_of_one_audit_is_an_audit(world: Population) -> None:
     found = null_series([kind], Sampling(200), Sampling(200), [0.5], 0.0, 1500, rng)
     assert found["one baseline"] == found["previous as baseline"]
     rates, _ = null_audits(kind, Sampling(200), Sampling(200), [Criteria(0.5, 0.0)], 1500, rng)
-    share, other = found["one baseline"] / 1500, rates[0].alarms / 1500
+    share, other = found["one baseline"].counted / 1500, rates[0].alarms / 1500
     assert share == pytest.approx(other, abs=4 * (2 * 0.25 / 1500) ** 0.5)
 
 
@@ -134,7 +135,7 @@ def test_a_planted_shift_is_found_as_often_as_promised(run: str) -> None:
 def test_a_shift_of_nothing_is_found_as_often_as_alpha_says(world: Population) -> None:
     kind, criteria = world["concepts"], Criteria(0.05, 0.0)
     rng = np.random.default_rng(5)
-    cell = planted(kind, 1e-6, Sampling(300), Sampling(300), criteria, 1000, 0, rng)
+    cell = planted(kind, 1e-6, Sampling(300), Sampling(300), criteria, 1000, 0, 0, rng)
     assert most_likely(cell.found, cell.simulated, 0.05 / len(NAMES))
 
 
