@@ -13,7 +13,7 @@ from nhd_ops.clusters import Array, Codes, Totals, canonical, merged, totals
 
 PERMUTATIONS = 9999
 MOST_PERMUTATIONS = 99_999
-MOST_UNITS = 4000
+MOST_UNITS = 2000
 """Units that change sides, of both sides together. Where there are more images or clusters,
 equally many join to one unit, by order."""
 AT_ONCE = 500
