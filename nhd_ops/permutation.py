@@ -46,10 +46,11 @@ def family_wise_p(
 ) -> Array:
     """[Q] family-wise p of no difference between values [n,Q] and [m,Q].
 
-    The statistic is Welch's |t| of the means, with the cluster-robust variance where images come
-    in clusters. Images, or whole clusters, change sides at random; a quantity's p is how often the
-    largest statistic of all quantities reaches its own, and never below 1/(permutations + 1). What
-    is left over when images are joined to units of equal size stays out.
+    The statistic is the difference of the means over its standard error if both sides are one, from
+    all images or clusters together: of one quantity it orders as Student's |t| does. Images, or
+    whole clusters, change sides at random; a quantity's p is how often the largest statistic of all
+    quantities reaches its own, and never below 1/(permutations + 1). What is left over when images
+    are joined to units of equal size stays out.
     """
     sides = [baseline, current]
     known = [None, None] if clusters is None else list(clusters)
@@ -100,26 +101,23 @@ def _units(values: Array, clusters: Codes | None, join: int) -> Totals:
 
 
 def _columns(units: Totals) -> Array:
-    """[U, 3+3Q]: 1, n, n², then S, S² and S·n of every quantity."""
+    """[U,1+Q]: units' sizes n, then their residuals S - n·mean, each quantity's scaled to length 1.
+
+    0 for what does not vary.
+    """
     n = units.sizes[:, None]
-    s = units.sums
-    return np.concatenate([np.ones_like(n), n, n * n, s, np.square(s), s * n], axis=1)
+    residual = units.sums - n * (units.sums.sum(0) / n.sum())
+    length = np.linalg.norm(residual, axis=0)
+    scaled = np.divide(residual, length, out=np.zeros_like(residual), where=length > 0)
+    return np.concatenate([n, scaled], axis=1)
 
 
 def _statistic(labels: Array, columns: Array) -> Array:
-    """[P,Q] Welch's |t|, for every row of labels [P,U]: 1 on the first side, 0 on the other."""
-    first = labels @ columns  # [P,K]
-    one, other = _mean_and_variance(first), _mean_and_variance(columns.sum(0) - first)
-    gap, variance = np.abs(one[0] - other[0]), one[1] + other[1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t: Array = np.where(gap > 0, gap / np.sqrt(np.maximum(variance, 0)), 0.0)
+    """[P,Q] difference of the sides' means over its error, up to a factor common to all.
+
+    For every row of labels [P,U]: 1 on the first side, 0 on the other.
+    """
+    first = labels @ columns  # [P,1+Q]
+    n, total = first[:, :1], columns[:, 0].sum()
+    t: Array = np.abs(first[:, 1:]) / np.sqrt(n * (total - n))
     return t
-
-
-def _mean_and_variance(sums: Array) -> tuple[Array, Array]:
-    """[P,Q] of a side's mean, from sums [P,3+3Q] over its units."""
-    groups, n, nn = (sums[:, i : i + 1] for i in range(3))
-    s, ss, sn = np.split(sums[:, 3:], 3, axis=1)
-    mean = s / n
-    spread = ss - 2 * mean * sn + np.square(mean) * nn
-    return mean, np.maximum(spread, 0) * groups / (groups - 1) / np.square(n)
