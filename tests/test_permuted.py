@@ -29,23 +29,31 @@ def skewed(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
 
 
 def rare(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    return (rng.random(shape) < np.linspace(0.002, 0.05, shape[1])).astype(float)
+    return (rng.random(shape) < np.linspace(0.001, 0.1, shape[1])).astype(float)
 
 
-@pytest.mark.parametrize(("draw", "test"), [(skewed, mean_shift), (rare, proportion_shift)])
-def test_skewed_families_on_unequal_sides_keep_the_rate(draw: Draw, test: Test) -> None:
-    criteria, audits, size = Criteria(0.01, 0.0), 400, 40
+def by_q_alone(each: Family, criteria: Criteria) -> bool:
+    one = Effect(*(part[None] for part in each.effect()))
+    return bool(passes(one, criteria).any())
+
+
+@pytest.mark.parametrize(
+    ("draw", "test", "sizes", "audits"),
+    [(skewed, mean_shift, (300, 20), 150), (rare, proportion_shift, (600, 40), 400)],
+)
+def test_skewed_families_on_unequal_sides_keep_the_rate(
+    draw: Draw, test: Test, sizes: tuple[int, int], audits: int
+) -> None:
+    criteria = Criteria(0.001, 0.0)
     by_q = counted = 0
     for seed in range(audits):
         rng = np.random.default_rng(seed)
-        each = family(draw(rng, (600, 8)), draw(rng, (size, 8)), test)
-        effect = each.effect()
-        if passes(Effect(*(part[None] for part in effect)), criteria).any():
+        each = family(*(draw(rng, (size, 8)) for size in sizes), test)
+        if by_q_alone(each, criteria):
             by_q += 1
-            counted += int(confirmation(each, effect, criteria).counts.any())
-    promised = criteria.alpha
-    assert stats.binomtest(by_q, audits, promised, "greater").pvalue < 1e-3
-    assert stats.binomtest(counted, audits, promised, "greater").pvalue > 0.01
+            counted += int(confirmation(each, each.effect(), criteria).counts.any())
+    assert stats.binomtest(by_q, audits, criteria.alpha, "greater").pvalue < 1e-3
+    assert stats.binomtest(counted, audits, criteria.alpha, "greater").pvalue > 0.005
 
 
 @pytest.mark.parametrize("skew", [False, True])
@@ -62,25 +70,22 @@ def test_a_large_change_is_never_lost(skew: bool) -> None:
 
 
 def test_findings_and_their_causes_hold_what_permutations_let_pass() -> None:
-    """A family of one wild value on a small side: small q by Welch, but not confirmed."""
-    rng = np.random.default_rng(3)
-    one, other = rng.lognormal(sigma=1.6, size=(2000, 4)), rng.lognormal(sigma=1.6, size=(30, 4))
-    other[:, 0] = np.sort(one[:, 0])[:600][rng.integers(600, size=30)]  # missed the tail
-    each = family(one, other)
+    """On an audit without change that q alone takes for one."""
     criteria = Criteria(1e-3, 0.1)
-    by_q = each.effect().p < 1e-4
-    assert by_q.tolist() == [True, False, False, False]
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        each = family(skewed(rng, (300, 8)), skewed(rng, (20, 8)))
+        if by_q_alone(each, criteria):
+            break
     findings, told = family_findings("concept", each, criteria)
-    first = findings[0]
+    first = min(findings, key=lambda f: f["q"])
     assert first["q"] < 1e-3 and first["permutation_p"] > level(1e-3)
     assert not (first["passes"] or first["shifted"] or first["hidden"] or first["explained_by"])
     assert not told.shifted.any()
     text = agreement(findings, criteria)
-    assert "do not confirm c0 " in text and "not counted" in text
+    assert f"do not confirm {first['name']} " in text and "not counted" in text
     again, _ = family_findings("concept", each, criteria)
     assert again == findings
-    other_seed, _ = family_findings("concept", replace(each, seed=5), criteria)
-    assert other_seed[0]["permutation_p"] != first["permutation_p"]
 
 
 def test_swapping_the_sides_confirms_the_same() -> None:

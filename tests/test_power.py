@@ -189,7 +189,8 @@ def test_the_command_prints_the_table(run: str, tmp_path: Path) -> None:
     out = tmp_path / "power.json"
     found = nhd(
         "power", "--run", run, "--images", "120", "--effects", "0.5", "--simulations", "100",
-        "--series", "10", "--attributed", "0", "--permuted", "2", "--audits", "4", "--out", str(out),
+        "--series", "10", "--attributed", "0", "--permuted", "2", "--audits", "4",
+        "--out", str(out),
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
     assert "10 concepts, 10 labels; concepts by similarity" in found.stdout
