@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import tyro
 
 from jobs.commands import Command
+from jobs.environment import secrets
 from pipelines.errors import JobError
 from pipelines.io.urls import redact
 
@@ -48,15 +49,9 @@ def main(arguments: list[str] | None = None) -> None:
 def _end(text: str, code: int, debug: bool = False) -> NoReturn:
     """Say why it ended, without secrets, and exit."""
     if debug:
-        print(redact(traceback.format_exc(), _secrets()), file=sys.stderr)
-    print(redact(f"nhd: {text}", _secrets()), file=sys.stderr)
+        print(redact(traceback.format_exc(), secrets()), file=sys.stderr)
+    print(redact(f"nhd: {text}", secrets()), file=sys.stderr)
     sys.exit(code)
-
-
-def _secrets() -> list[str]:
-    """Values of the environment that must never be printed."""
-    names = ("SECRET", "TOKEN", "PASSWORD")
-    return [v for k, v in os.environ.items() if len(v) >= 8 and any(n in k.upper() for n in names)]
 
 
 if __name__ == "__main__":

@@ -45,15 +45,20 @@ def uneven_p(events: Array, sizes: Array, seed: int = 0) -> float:
     order = np.lexsort((events, sizes))  # so that names and order of the clusters do not matter
     counts, room = np.asarray(events, np.int64)[order], np.asarray(sizes, np.int64)[order]
     happened, whole = int(counts.sum()), int(room.sum())
-    if len(room) < 2 or happened in (0, whole):
-        return 1.0
-    rng = np.random.default_rng([seed, 4])
-    draws = rng.multivariate_hypergeometric(room, happened, size=SHUFFLES, method="marginals")
-    expected = happened * room[room > 0] / whole
-    seen, dealt = (
-        (np.square(e[..., room > 0] - expected) / expected).sum(-1) for e in (counts, draws)
+    if len(room) < 2 or room.max() < 2 or happened in (0, whole):
+        return 1.0  # nothing can gather
+    counts, room = counts[room > 0], room[room > 0]
+    expected = happened * room / whole
+
+    def uneven(events: Codes) -> float:
+        return float((np.square(events - expected) / expected).sum())
+
+    rng, seen = np.random.default_rng([seed, 4]), uneven(counts) * (1 - 1e-9)
+    reached = sum(  # one at a time: there may be as many clusters as images
+        uneven(rng.multivariate_hypergeometric(room, happened, method="marginals")) >= seen
+        for _ in range(SHUFFLES)
     )
-    return float(1 + np.sum(dealt >= seen * (1 - 1e-9))) / (SHUFFLES + 1)
+    return float(1 + reached) / (SHUFFLES + 1)
 
 
 def _some(codes: Codes) -> Codes:

@@ -47,6 +47,6 @@ def alpha_of(audit: int, horizon: int, false_alarms: float, plan: Spending = "ev
         raise ValueError(
             f"this is audit {audit} of a series planned for {horizon}, whose chance of a false "
             f"alarm ({false_alarms:g}) is spent; start a new series on a new baseline, or plan "
-            "more audits"
+            "more audits and promise less"
         )
     return false_alarms / horizon

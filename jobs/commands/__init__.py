@@ -4,6 +4,7 @@ from typing import Annotated
 
 import tyro
 
+from jobs.commands.audit import Audit
 from jobs.commands.bench import Bench
 from jobs.commands.calibrate import Calibrate
 from jobs.commands.compare import Compare
@@ -27,6 +28,7 @@ Command = (
     | Annotated[Prepare, tyro.conf.subcommand("prepare")]
     | Annotated[Extract, tyro.conf.subcommand("extract")]
     | Annotated[Fit, tyro.conf.subcommand("fit")]
+    | Annotated[Audit, tyro.conf.subcommand("audit")]
     | Annotated[Calibrate, tyro.conf.subcommand("calibrate")]
     | Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[Power, tyro.conf.subcommand("power")]

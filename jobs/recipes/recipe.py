@@ -10,15 +10,14 @@
 its line.
 """
 
-import difflib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
 import fsspec
-import yaml
 
+from jobs.yaml.nodes import Node, nearest
+from jobs.yaml.nodes import parse as parse_yaml
 from pipelines.errors import UsageError
 
 KEYS = ("title", "download", "expect", "steps")
@@ -55,12 +54,7 @@ class Recipe:
 
     def refuse(self, line: int, why: str) -> UsageError:
         """The error for what is wrong in a line."""
-        return refusal(self.place, line, why)
-
-
-def refusal(place: str, line: int, why: str) -> UsageError:
-    """The error for what is wrong in a line of a recipe."""
-    return UsageError(f"{place}, line {line}: {why}")
+        return UsageError(f"{self.place}, line {line}: {why}")
 
 
 def packaged() -> tuple[str, ...]:
@@ -86,81 +80,35 @@ def read_recipe(name: str) -> Recipe:
         raise UsageError(f"the recipe {name} cannot be read: {error}") from error
 
 
-def nearest(name: str, valid: Iterable[str]) -> str:
-    """What to add to the refusal of a name: the one that was meant, or all there are."""
-    names = sorted(valid)
-    close = difflib.get_close_matches(name, names, 1)
-    return f"; did you mean '{close[0]}'?" if close else f"; there are {', '.join(names)}"
-
-
 def parse(text: str, place: str) -> Recipe:
     """The recipe that `text` holds; `place` names it in errors."""
-    loader = yaml.SafeLoader(text)
-    try:
-        root = loader.get_single_node()
-        top = _mapping(root, place, "the recipe", KEYS)
-        for key in ("title", "steps"):
-            if key not in top:
-                raise refusal(place, 1, f"the recipe has no '{key}'")
-        notes = {key: _notes(loader, top.get(key), place, key) for key in NOTES}
-        steps = tuple(_step(loader, node, place) for node in _sequence(top["steps"], place))
-        title = str(loader.construct_object(top["title"]))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark else 1
-        raise refusal(place, line, f"no YAML: {getattr(error, 'problem', error)}") from error
-    finally:
-        loader.dispose()
+    root = parse_yaml(text, place)
+    top = root.mapping("the recipe", KEYS)
+    for key in ("title", "steps"):
+        if key not in top:
+            raise UsageError(f"{place}, line 1: the recipe has no '{key}'")
+    notes = {key: _notes(top.get(key), key) for key in NOTES}
+    steps = tuple(_step(node) for node in top["steps"].sequence())
     if not steps:
-        raise refusal(place, _line(top["steps"]), "the recipe has no steps")
+        raise top["steps"].refuse("the recipe has no steps")
+    title = str(top["title"].value)
     return Recipe(place, title, notes["download"], notes["expect"], steps)
 
 
-def _step(loader: yaml.SafeLoader, node: yaml.Node, place: str) -> Step:
-    named = _mapping(node, place, "a step")
+def _step(node: Node) -> Step:
+    named = node.mapping("a step")
     if len(named) != 1:
-        raise refusal(place, _line(node), "a step is one command, as in '- fit: {run: ...}'")
+        raise node.refuse("a step is one command, as in '- fit: {run: ...}'")
     command, inner = next(iter(named.items()))
     arguments = {
-        name.replace("-", "_"): Argument(loader.construct_object(value, deep=True), _line(value))
-        for name, value in _mapping(inner, place, f"the arguments of {command}").items()
+        name.replace("-", "_"): Argument(value.value, value.line)
+        for name, value in inner.mapping(f"the arguments of {command}").items()
     }
-    return Step(command, arguments, _line(node))
+    return Step(command, arguments, node.line)
 
 
-def _notes(
-    loader: yaml.SafeLoader, node: yaml.Node | None, place: str, key: str
-) -> tuple[dict[str, str], ...]:
+def _notes(node: Node | None, key: str) -> tuple[dict[str, str], ...]:
     if node is None:
         return ()
-    entries = [_mapping(n, place, f"'{key}'", NOTES[key]) for n in _sequence(node, place)]
-    return tuple({k: str(loader.construct_object(v)) for k, v in e.items()} for e in entries)
-
-
-def _mapping(
-    node: yaml.Node | None, place: str, what: str, valid: tuple[str, ...] | None = None
-) -> dict[str, yaml.Node]:
-    if not isinstance(node, yaml.MappingNode):
-        raise refusal(place, _line(node), f"{what} must be of the form 'name: value'")
-    found: dict[str, yaml.Node] = {}
-    for key, value in node.value:
-        if not isinstance(key, yaml.ScalarNode):
-            raise refusal(place, _line(key), f"{what} must be of the form 'name: value'")
-        if key.value in found:
-            raise refusal(place, _line(key), f"'{key.value}' is given twice")
-        if valid is not None and key.value not in valid:
-            more = nearest(str(key.value), valid)
-            raise refusal(place, _line(key), f"{what} has no '{key.value}'{more}")
-        found[str(key.value)] = value
-    return found
-
-
-def _sequence(node: yaml.Node, place: str) -> list[yaml.Node]:
-    if not isinstance(node, yaml.SequenceNode):
-        raise refusal(place, _line(node), "a list is needed, each entry after '- '")
-    found: list[yaml.Node] = node.value
-    return found
-
-
-def _line(node: yaml.Node | None) -> int:
-    return node.start_mark.line + 1 if node is not None else 1
+    entries = [entry.mapping(f"'{key}'", NOTES[key]) for entry in node.sequence()]
+    return tuple({name: str(value.value) for name, value in entry.items()} for entry in entries)

@@ -1,13 +1,14 @@
 """Steps of a recipe as the commands they name: dataclasses filled in, and their command lines."""
 
 import dataclasses
-import types
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import tyro
 
-from jobs.recipes.recipe import Recipe, Step, nearest
+from jobs.recipes.recipe import Recipe, Step
+from jobs.yaml.fitted import fitted, required
+from jobs.yaml.nodes import nearest
 
 WEIGHTS = ("model", "pretrained", "checkpoint")
 
@@ -52,7 +53,7 @@ def build(
         values = {k: v for k, v in values.items() if k not in ("pretrained", "checkpoint")}
     values |= {name: value for name, value in chosen.items() if name in fields}
     for field in dataclasses.fields(kind):
-        if _required(field) and field.name not in values:
+        if required(field) and field.name not in values:
             raise recipe.refuse(step.line, f"nhd {step.command} needs '{field.name}'")
     command: Callable[[], None] = kind(**values)
     return command
@@ -70,49 +71,6 @@ def _filled(value: Any, places: Mapping[str, str | None]) -> Any:
     return value
 
 
-def fitted(value: Any, kind: Any) -> Any:
-    """`value` as the type `kind`; a list becomes a text with commas where a text is wanted.
-
-    Raises ValueError, with what would fit.
-    """
-    origin, inner = get_origin(kind), get_args(kind)
-    if origin in (Union, types.UnionType):
-        if value is None and type(None) in inner:
-            return None
-        options = [option for option in inner if option is not type(None)]
-        return _first_that_fits(value, options)
-    if origin is Literal:
-        if value in inner:
-            return value
-        raise ValueError(f"'{value}' is none of {', '.join(map(str, inner))}")
-    if origin in (tuple, list) and isinstance(value, list):
-        return origin(fitted(each, inner[0]) for each in value)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is str and isinstance(value, list):
-        return ",".join(fitted(each, str) for each in value)
-    if kind is str and (number or isinstance(value, str)):
-        return str(value)
-    if kind is float and number:
-        return float(value)
-    if kind in (bool, int) and type(value) is kind:
-        return value
-    raise ValueError(f"'{value}' is no {getattr(kind, '__name__', kind)}")
-
-
-def _first_that_fits(value: Any, options: list[Any]) -> Any:
-    for option in options[:-1]:
-        try:
-            return fitted(value, option)
-        except ValueError:
-            continue
-    return fitted(value, options[-1])
-
-
-def _required(field: dataclasses.Field[Any]) -> bool:
-    missing = dataclasses.MISSING
-    return field.default is missing and field.default_factory is missing
-
-
 def command_line(command: Any) -> list[str]:
     """The words after `nhd` that give this command; fields left at their defaults are not said."""
     kind = type(command)
@@ -122,7 +80,7 @@ def command_line(command: Any) -> list[str]:
     flags: list[str] = []
     for field in dataclasses.fields(kind):
         value = getattr(command, field.name)
-        if not _required(field) and value == _default(field):
+        if not required(field) and value == _default(field):
             continue
         if _is_positional(hints[field.name]):
             positional += _words(value)

@@ -47,6 +47,8 @@ def calibrate(plan: CalibratePlan) -> Lens:
     longer what they were, and for a folder that holds another lens; Incomplete if shards failed.
     """
     source, out = Run(absolute(plan.run)), Run(absolute(plan.out))
+    if out.exists("run.json"):
+        raise UsageError(f"{plan.out} is a run folder; a lens takes a folder of its own as --out")
     made_from = _made_from(plan, source)
     if out.exists("lens.json"):
         lens = read_lens(out.url)

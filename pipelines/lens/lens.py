@@ -86,13 +86,32 @@ def read_lens(url: str) -> Lens:
     folder = Run(url)
     if not folder.exists("lens.json"):
         raise UsageError(f"{url} is not a lens: it has no lens.json; make one with nhd calibrate")
-    info = json.loads(folder.read("lens.json"))
-    data = folder.read("lens.safetensors")
+    info = _info(url, folder.read("lens.json"))
+    try:
+        data = folder.read("lens.safetensors")
+    except FileNotFoundError:
+        raise UsageError(f"{url} is damaged: it has no lens.safetensors") from None
     if hashlib.sha256(data).hexdigest() != info["id"]:
         raise UsageError(f"{url} is damaged: lens.safetensors is not the one of its lens.json")
     parts = load(data)
     grounded = Grounded(parts.pop("grounded_pairs"), parts.pop("grounded_weights"))
     return Lens(info, **parts, grounded=grounded)
+
+
+def _info(url: str, data: bytes) -> dict[str, Any]:
+    """What lens.json tells; UsageError where that is not what `write_lens` writes."""
+    try:
+        info = json.loads(data)
+    except ValueError:
+        info = None
+    if not isinstance(info, dict) or not {"id", "schema_version"} <= info.keys():
+        raise UsageError(f"{url} is damaged: its lens.json is none; calibrate again")
+    if info["schema_version"] != SCHEMA_VERSION:
+        raise UsageError(
+            f"{url} is a lens of schema version {info['schema_version']}, but this nhd reads "
+            f"{SCHEMA_VERSION}; calibrate again, or use the nhd that made it"
+        )
+    return info
 
 
 class LensAt(NamedTuple):

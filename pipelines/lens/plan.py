@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pipelines.errors import UsageError
 from pipelines.run.lease import LEASE
 
+MOST_CANDIDATES = 200
+"""Co-moments of a thousand concepts' candidates, in five folds, then take 1.6 GB."""
+
 
 @dataclass(frozen=True)
 class CalibratePlan:
@@ -25,7 +28,9 @@ class CalibratePlan:
     lease: float = LEASE
 
     def __post_init__(self) -> None:
-        if self.candidates < 1:
-            raise UsageError(f"--candidates is {self.candidates}, but must be 1 or more")
+        if not 1 <= self.candidates <= MOST_CANDIDATES:
+            raise UsageError(
+                f"--candidates is {self.candidates}, but must lie between 1 and {MOST_CANDIDATES}"
+            )
         if self.folds < 2:
             raise UsageError(f"--folds is {self.folds}, but one part cannot be left out of itself")

@@ -213,6 +213,11 @@ def test_runs_that_cannot_be_calibrated_are_refused(
         made(f"{tmp_path}/bare", tmp_path / "lens")
     with pytest.raises(UsageError, match="90 images, too few"):
         made(dense_run, tmp_path / "lens", folds=50)
+    for candidates in (0, 100_000):  # the square of it is held for each concept
+        with pytest.raises(UsageError, match="must lie between 1 and 200"):
+            made(dense_run, tmp_path / "lens", candidates=candidates)
+    with pytest.raises(UsageError, match="is a run folder"):
+        made(dense_run, dense_run)
     assert not (tmp_path / "lens").exists()
 
 

@@ -53,6 +53,26 @@ def test_damage_is_refused(tmp_path: Path) -> None:
         read_lens(f"{tmp_path}/nothing")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("lens.json", b"{", "damaged"),
+        ("lens.json", b"[]", "damaged"),
+        ("lens.json", b'{"schema_version": 1}', "damaged"),
+        ("lens.json", b'{"schema_version": 99, "id": ""}', "schema version 99"),
+        ("lens.safetensors", None, "no lens.safetensors"),
+    ],
+)
+def test_files_that_are_none_of_a_lens_are_refused(
+    tmp_path: Path, name: str, content: bytes | None, told: str
+) -> None:
+    write_lens(f"{tmp_path}/lens", some_lens(), EMPTY, EMPTY)
+    path = tmp_path / "lens" / name
+    path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises(UsageError, match=told):
+        read_lens(f"{tmp_path}/lens")
+
+
 def test_scores_are_the_literal_sum() -> None:
     lens = some_lens()
     deviation = lens.deviation.clone()

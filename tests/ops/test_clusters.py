@@ -177,6 +177,8 @@ def test_events_of_one_shard_are_uneven_and_scattered_ones_are_not() -> None:
     assert np.mean(np.array(p) <= 0.05) <= 0.09
     assert uneven_p(np.zeros(10, int), sizes) == 1.0
     assert uneven_p(lump[::-1], sizes) == uneven_p(lump, sizes)
+    singles = rng.binomial(1, 0.1, 1_000_000)  # every image its own cluster: nothing can gather
+    assert uneven_p(singles, np.ones_like(singles)) == 1.0
 
 
 @given(st.integers(0, 1000), st.integers(2, 30), st.integers(2, 30))

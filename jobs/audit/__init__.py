@@ -1,0 +1,1 @@
+"""The configuration file of an audit: read, checked, and written as an example."""
