@@ -131,8 +131,8 @@ def test_a_planted_shift_is_found_as_often_as_promised(run: str) -> None:
     assert cell.promised == pytest.approx(0.8)
     low, high = interval(cell.found, cell.simulated)
     assert high >= cell.promised and low < 0.93
-    assert cell.attributed == 4 and cell.named >= 2
-    assert cell.permuted == 8 and cell.confirmed >= 7
+    assert cell.attributed == 2 and cell.named >= 1
+    assert cell.permuted == 4 and cell.confirmed >= 3
 
 
 def test_a_shift_of_nothing_is_found_as_often_as_alpha_says(world: Population) -> None:
