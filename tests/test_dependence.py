@@ -10,7 +10,7 @@ from pipelines.analyse.attribution import Criteria
 from pipelines.analyse.clusters import clustered
 from pipelines.analyse.compare import ComparePlan, Comparison, analyse, compare, load
 from pipelines.analyse.domain import cross_fitted_auc
-from pipelines.analyse.missing import reject_findings
+from pipelines.analyse.missing import missing_findings, reject_findings
 from pipelines.errors import UsageError
 from tests.synthetic_run import make_run
 
@@ -119,6 +119,14 @@ def test_lost_values_are_a_change_of_their_own(found: Comparison) -> None:
     assert shards["baseline"] == pytest.approx(100) and shards["p"] > 0.05
     page = (Path(found.plan.out) / "index.html").read_text()
     assert "Values that are not there" in page and "samples per shard" in page
+
+
+def test_shards_packed_anew_raise_no_alarm(folder: Path) -> None:
+    runs = [make_run(folder / f"packed{n}", N, seed=10, shards=n) for n in (12, 10)]
+    found = missing_findings(load(ComparePlan("", *runs)), Criteria(0.01, 0.1))
+    assert [f["name"] for f in found] == ["samples per shard"]
+    assert found[0]["baseline"] == 100 and found[0]["current"] == 120
+    assert found[0]["effect"] == pytest.approx(np.log(1.2)) and not found[0]["shifted"]
 
 
 def test_independent_images_stay_independent(folder: Path) -> None:

@@ -39,6 +39,8 @@ class Power:
     """Series simulated for each figure; 0 for none."""
     attributed: int = 10
     """Audits per figure of power that also go through the search for causes, which is slow."""
+    permuted: int = 50
+    """Audits, of the shift to be found in 80 %, that passed by q and whose sides are permuted."""
     copies: int = 1
     """How often each image comes within a shard, to see what near-duplicates do."""
     per_shard: int = 0

@@ -56,7 +56,7 @@ class Family:
     clusters: tuple[np.ndarray, np.ndarray] | None = None
     """[n] and [m], the cluster of each image, where they are not independent."""
     seed: int = 0
-    """Of the resamples of clusters."""
+    """Of the resamples of clusters, and of permutations."""
 
     def effect(self) -> Effect:
         """All effects as they are; with clusters the intervals are a bootstrap's."""
@@ -135,14 +135,17 @@ def _kish(weights: np.ndarray | None, values: np.ndarray) -> float:
     return float(np.square(weights.sum()) / np.square(weights).sum())
 
 
-def attribute(family: Family, marginal: Effect, criteria: Criteria) -> Attribution:
+def attribute(
+    family: Family, marginal: Effect, criteria: Criteria, confirmed: np.ndarray | bool = True
+) -> Attribution:
     """Tell the changes of `family` that stand on their own from those that follow.
 
     Args:
         marginal: the effects on all images, of which `family` may hold a sample.
+        confirmed: [Q] bool, what else than effect and q lets count (`permuted.confirmation`).
     """
     adjust = _Adjuster(family)
-    hurdle = _Hurdle(marginal, criteria)
+    hurdle = _Hurdle(marginal, criteria, confirmed)
     chosen = _backward(adjust, hurdle, _forward(adjust, hurdle))
     adjusted = _without_self(adjust, chosen, len(family.names))
     shifted = hurdle.clears(adjusted)
@@ -159,9 +162,10 @@ def attribute(family: Family, marginal: Effect, criteria: Criteria) -> Attributi
 class _Hurdle:
     """What a change must clear, as it is and with others balanced."""
 
-    def __init__(self, marginal: Effect, criteria: Criteria) -> None:
+    def __init__(self, marginal: Effect, criteria: Criteria, confirmed: np.ndarray | bool) -> None:
         self.marginal, self.criteria = marginal.effect, criteria
-        self.open = criteria.passes(marginal.effect, false_discovery(marginal.p))
+        self.by_q = criteria.passes(marginal.effect, false_discovery(marginal.p))
+        self.open = self.by_q & confirmed
 
     def clears(self, adjusted: Effect) -> np.ndarray:
         """[Q] bool: passed as it is, and passes now in the same direction.
@@ -179,7 +183,7 @@ class _Hurdle:
     def hidden(self, adjusted: Effect) -> np.ndarray:
         """[Q] bool: did not pass as it is, and passes now."""
         passes = self.criteria.passes(adjusted.effect, false_discovery(adjusted.p))
-        found: np.ndarray = ~self.open & passes
+        found: np.ndarray = ~self.by_q & passes
         return found
 
 

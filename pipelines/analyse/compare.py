@@ -28,7 +28,7 @@ from pipelines.analyse.findings import (
 from pipelines.analyse.measure import Asked, decided
 from pipelines.analyse.missing import missing_findings, reject_findings
 from pipelines.analyse.pair_shifts import behind, pair_shifts
-from pipelines.analyse.permuted import add_permutation_p, disagreement
+from pipelines.analyse.permuted import agreement
 from pipelines.analyse.sides import Side, Sides, one_run, two_runs
 from pipelines.analyse.truth import truth_table
 from pipelines.analyse.written import write
@@ -132,13 +132,10 @@ def analyse(plan: ComparePlan, sides: Sides) -> Comparison:
     plan = replace(plan, measure=measure)
     criteria = Criteria(plan.alpha, plan.floor)
     sides, clustering = clustered(sides, plan.cluster, plan.measure, plan.seed)
-    families = {"concept": concept_family(sides, plan.measure)}
-    families |= {"label": label_family(sides)} if sides.labels else {}
+    families = {"concept": concept_family(sides, plan.measure, plan.seed)}
+    families |= {"label": label_family(sides, plan.seed)} if sides.labels else {}
     concepts, told = concept_findings(sides, families["concept"], plan.measure, criteria)
     labels = family_findings("label", families["label"], criteria)[0] if sides.labels else []
-    for kind, found in (("concept", concepts), ("label", labels)):
-        if found:
-            add_permutation_p(found, families[kind], plan.seed)
     pairs = pair_shifts(sides, criteria, worst(clustering))
     _add_pairs_behind(concepts, sides, pairs)
     vectors = [side.embeddings(CLASSIFY_ON) for side in (sides.baseline, sides.current)]
@@ -150,7 +147,7 @@ def analyse(plan: ComparePlan, sides: Sides) -> Comparison:
     findings = [overall, *_largest(concepts), *_largest(labels), *rejects, *missing, *listed]
     numbers = _summary(plan, sides, findings, pairs, told, clustering)
     numbers["measure_because"] = why
-    numbers["permutations"] = disagreement([*concepts, *labels], criteria)
+    numbers["permutations"] = agreement([*concepts, *labels], criteria)
     numbers["control"] = control(sides.baseline, families, criteria, vectors[0])
     trend = None if sides.trend is None else _trend(sides, plan.measure)
     return Comparison(plan, sides, findings, pairs, truth_table(sides), trend, numbers)

@@ -1,5 +1,6 @@
 """The A/A control: the baseline against itself, where the same tests must find nothing."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from nhd_ops.shift import false_discovery, summary
 from pipelines.analyse.attribution import Criteria, Family
 from pipelines.analyse.domain import cross_fitted_auc
 from pipelines.analyse.findings import overall_finding
+from pipelines.analyse.permuted import confirmation
 from pipelines.analyse.sides import Side
 
 SPLITS = 100
@@ -66,13 +68,14 @@ def _half(units: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _null(
     family: Family, halves: list[np.ndarray], codes: np.ndarray | None, criteria: Criteria
 ) -> dict[str, Any]:
-    values, alarms, largest = family.baseline[: len(halves[0])], 0, []
+    alarms, largest = 0, []
     for half in halves:
-        own = (None, None) if codes is None else (codes[half], codes[~half])
-        effect = family.test(
-            *(summary(values[h], None, c) for h, c in zip((half, ~half), own, strict=True))
-        )
-        alarms += int(criteria.passes(effect.effect, false_discovery(effect.p)).any())
+        split = _split(family, half, codes)
+        own = split.clusters or (None, None)
+        sides = zip((split.baseline, split.current), own, strict=True)
+        effect = family.test(*(summary(values, None, c) for values, c in sides))
+        if criteria.passes(effect.effect, false_discovery(effect.p)).any():  # rare, so cheap
+            alarms += int(confirmation(split, effect, criteria).counts.any())
         largest.append(float(np.abs(effect.effect).max()))
     return {
         "tested": len(family.names),
@@ -81,3 +84,13 @@ def _null(
         "typical_largest_effect": float(np.median(largest)),
         "largest_effect": max(largest),
     }
+
+
+def _split(family: Family, half: np.ndarray, codes: np.ndarray | None) -> Family:
+    """The first rows of the baseline as two sides."""
+    return replace(
+        family,
+        baseline=family.baseline[: len(half)][half],
+        current=family.baseline[: len(half)][~half],
+        clusters=None if codes is None else (codes[half], codes[~half]),
+    )

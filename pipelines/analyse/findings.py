@@ -1,7 +1,8 @@
 """Findings: one row for everything that was tested, with its effect, interval, q and verdict.
 
 `shifted` is the verdict. For concepts and labels it also asks that the change stands on its own
-(`pipelines.analyse.attribution`); `passes` says whether it was large and sure enough to begin with.
+(`pipelines.analyse.attribution`); `passes` says whether it was large and sure enough to begin with,
+by q and by permutations (`pipelines.analyse.permuted`).
 """
 
 from dataclasses import replace
@@ -21,6 +22,7 @@ from nhd_ops.shift import (
 )
 from pipelines.analyse.attribution import Attribution, Criteria, Family, attribute
 from pipelines.analyse.measure import balanced_by
+from pipelines.analyse.permuted import confirmation
 from pipelines.analyse.sides import Sides
 
 Finding = dict[str, Any]
@@ -28,7 +30,7 @@ ADJUST_ON = 50_000
 """Images per side on which changes are told apart; the effects themselves use all."""
 
 
-def concept_family(sides: Sides, measure: str) -> Family:
+def concept_family(sides: Sides, measure: str, seed: int = 0) -> Family:
     """All concepts by one measure, balanced as `balanced_by` says."""
     one, other = sides.baseline, sides.current
     balanced = balanced_by(measure, sides.measures)
@@ -40,6 +42,7 @@ def concept_family(sides: Sides, measure: str) -> Family:
         other.head(ADJUST_ON).features(sides.concepts, balanced),
         mean_shift,
         cluster_codes(sides),
+        seed,
     )
 
 
@@ -55,14 +58,14 @@ def first_codes(sides: Sides, limit: int) -> tuple[np.ndarray, np.ndarray] | Non
     return None if codes is None else (codes[0][:limit], codes[1][:limit])
 
 
-def label_family(sides: Sides) -> Family:
+def label_family(sides: Sides, seed: int = 0) -> Family:
     """All labels: the share of images that have them."""
     one, other = (
         s.rows[sides.labels].to_numpy(np.float64) for s in (sides.baseline, sides.current)
     )
     names = tuple(sides.labels)
     features = one[..., None], other[..., None]
-    return Family(names, one, other, *features, proportion_shift, cluster_codes(sides))
+    return Family(names, one, other, *features, proportion_shift, cluster_codes(sides), seed)
 
 
 def concept_findings(
@@ -88,13 +91,15 @@ def family_findings(
     """One finding per member, in the family's order."""
     marginal = family.effect()
     q = false_discovery(marginal.p)
-    told = attribute(family.head(ADJUST_ON), marginal, criteria)
-    passes = criteria.passes(marginal.effect, q)
+    permuted = confirmation(family, marginal, criteria)
+    told = attribute(family.head(ADJUST_ON), marginal, criteria, permuted.counts)
     means = family.baseline.mean(0), family.current.mean(0)
     findings = []
     for i, name in enumerate(family.names):
         finding = finding_of(kind, name, _numbers(marginal, i), float(q[i]), bool(told.shifted[i]))
-        finding["passes"] = bool(passes[i])
+        finding["passes"] = bool(permuted.counts[i])
+        finding["permutation_p"] = float(permuted.p[i])
+        finding["permutations_decide"] = permuted.decisive
         finding["adjusted_effect"] = float(told.adjusted.effect[i])
         finding["adjusted_low"] = float(told.adjusted.low[i])
         finding["adjusted_high"] = float(told.adjusted.high[i])

@@ -12,7 +12,8 @@ import torch
 from nhd_ops import histogram
 from nhd_ops.clusters import Design
 from nhd_ops.pair_moments import PairMoments
-from nhd_ops.shift import Summary, dependent, false_discovery, mean_shift
+from nhd_ops.shift import Summary, dependent, false_discovery
+from nhd_ops.skewed import careful_shift
 from pipelines.analyse.attribution import Criteria
 from pipelines.analyse.sides import Concept, Side, Sides
 from pipelines.lens.known_pairs import pairs_of_lens
@@ -31,7 +32,8 @@ def pair_shifts(
 
     Effects are oriented by the sign that `nhd fit` or the lens gave the pair (+1 without either),
     so that "up" means more of what the words say. Moments are not kept by cluster: where images
-    depend on each other, `designs` says per side by how much.
+    depend on each other, `designs` says per side by how much. Moments cannot be permuted, so p is
+    the larger of Welch's and Student's (`nhd_ops.skewed`).
     """
     one, other = sides.baseline.pairs, sides.current.pairs
     if one is None or other is None:
@@ -126,7 +128,7 @@ def _add_effects(
     criteria: Criteria,
 ) -> None:
     one, other = sides if designs is None else map(dependent, sides, designs)
-    found = mean_shift(one, other)
+    found = careful_shift(one, other)
     sign = table["sign"].to_numpy()
     table["effect"] = found.effect * sign
     table["low"] = np.where(sign > 0, found.low, -found.high)

@@ -38,6 +38,13 @@ class Sampling:
         """Degrees of freedom of its mean, so taken."""
         return self.images / self.shard - 1 if self.shard else np.inf
 
+    def clusters(self, different: int) -> np.ndarray | None:
+        """[n] the shard of every image, copies included; None where images count as independent."""
+        if not self.shard:
+            return None
+        found = np.arange(different) // max(1, self.shard // self.copies)
+        return np.repeat(found, self.copies)
+
     def rows(
         self, rng: np.random.Generator, samples: int, population: int, weights: np.ndarray | None
     ) -> np.ndarray:

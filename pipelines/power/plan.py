@@ -12,6 +12,7 @@ KINDS = ("concepts", "labels", "pairs", "auc", "rejects")
 FEWEST_IMAGES = 30
 FEWEST_SIMULATIONS = 100
 ATTRIBUTED = 10
+PERMUTED = 50
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class PowerPlan:
     """Series simulated for each figure."""
     attributed: int = ATTRIBUTED
     """Planted audits per figure that also go through the search for causes, which is slow."""
+    permuted: int = PERMUTED
+    """Planted audits, of the shift that is to be found in 80 %, whose sides are also permuted."""
     copies: int = 1
     """How often each image comes within a sample: near-duplicates, k at a time."""
     per_shard: int = 0
@@ -70,7 +73,7 @@ class PowerPlan:
             found.append(
                 f"{self.simulations} simulations say nothing; take at least {FEWEST_SIMULATIONS}"
             )
-        for name in ("series", "attributed", "floor", "per_shard", "seed"):
+        for name in ("series", "attributed", "permuted", "floor", "per_shard", "seed"):
             if getattr(self, name) < 0:
                 found.append(f"{name} is {getattr(self, name)}, but must not be negative")
         for name in ("audits", "kinds", "copies"):

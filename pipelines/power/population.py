@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nhd_ops.shift import Effect, Summary, mean_shift, proportion_shift
+from nhd_ops.skewed import careful_shift
 from pipelines.analyse.measure import balanced_by
 from pipelines.errors import UsageError
 from pipelines.io.rows import measures
@@ -31,6 +32,8 @@ class Kind:
     test: Callable[[Summary, Summary], Effect]
     features: np.ndarray
     """[N,Q,F], by which the search for causes balances each."""
+    permuted: bool = False
+    """Must permutations confirm what passes by q?"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,10 +65,11 @@ def population(plan: PowerPlan) -> Population:
     weighed = balanced_by(measure, known)
     features = np.stack([_values(frame, m, slugs) for m in weighed], axis=-1)
     concepts = _values(frame, measure, slugs)
-    kinds = [Kind("concepts", tuple(slugs), concepts, mean_shift, features)]
+    kinds = [Kind("concepts", tuple(slugs), concepts, mean_shift, features, True)]
     if "labels" in plan.of and (labels := _complete(frame, info["labels"])):
         shares = frame[labels].to_numpy(np.float64)
-        kinds.append(Kind("labels", tuple(labels), shares, proportion_shift, shares[..., None]))
+        features = shares[..., None]
+        kinds.append(Kind("labels", tuple(labels), shares, proportion_shift, features, True))
     if "pairs" in plan.of:
         kinds.append(_pairs(run, names[1], rows))
     return Population(names[0], measure, tuple(kinds))
@@ -114,4 +118,4 @@ def _pairs(run: Run, columns: set[str], rows: np.ndarray) -> Kind:
     parts = [np.stack(table[head].to_numpy())[rows] for head in heads]
     values = np.concatenate(parts, axis=1).astype(np.float64)
     members = tuple(map(str, range(values.shape[1])))
-    return Kind("pairs", members, values, mean_shift, values[:, :, None])
+    return Kind("pairs", members, values, careful_shift, values[:, :, None])

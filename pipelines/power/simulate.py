@@ -8,12 +8,13 @@ from nhd_ops.shift import detectable_effect
 from pipelines.analyse.attribution import Criteria
 from pipelines.io.store import Run
 from pipelines.power.draws import Sampling, freedom
-from pipelines.power.null import Rate, Tail, null_audits, null_series
+from pipelines.power.null import Rate, Tail, null_audits
 from pipelines.power.overall import null_auc
 from pipelines.power.plan import PowerPlan
 from pipelines.power.planted import Planted, planted
 from pipelines.power.population import Population, embeddings, population
 from pipelines.power.rejects import rejects
+from pipelines.power.series import null_series
 
 PLAIN = (0.01, 0.05)
 """Alphas at which simulations of an affordable number can see whether p-values are honest."""
@@ -99,8 +100,9 @@ def _series(
                 alpha=alphas[-1],
                 floor=plan.floor,
                 simulated=plan.series,
-                alarms=alarms,
+                alarms=alarms.counted,
                 promised=promised,
+                by_q=alarms.by_q,
             )
             for against, alarms in found.items()
         ]
@@ -122,7 +124,8 @@ def _power(
         floor=criteria.floor,
         freedom=freedom(*sides),
     )
+    looks = [(d, 0) for d in plan.effects] + [(promised, plan.permuted)]
     return [
-        planted(kind, d, *sides, criteria, plan.simulations, plan.attributed, rng)
-        for d in (*plan.effects, promised)
+        planted(kind, d, *sides, criteria, plan.simulations, plan.attributed, permuted, rng)
+        for d, permuted in looks
     ]

@@ -61,7 +61,18 @@ def report(result: Simulated) -> list[str]:
     """Lines of Markdown that are also read well as they are."""
     lines = [*_heading(result), "", "## False alarms where nothing changes", ""]
     lines += table(
-        ("", "tests", "images", "alpha", "floor", "alarms", "share", "95 % interval", "promised"),
+        (
+            "",
+            "tests",
+            "images",
+            "alpha",
+            "floor",
+            "alarms",
+            "share",
+            "95 % interval",
+            "promised",
+            "by q alone",
+        ),
         [_rate_row(rate) for rate in result.rates],
     )
     if result.tails:
@@ -100,6 +111,7 @@ def _heading(result: Simulated) -> list[str]:
 
 def _rate_row(rate: Rate) -> Row:
     low, high = interval(rate.alarms, rate.simulated)
+    by_q = "" if rate.by_q is None else str(rate.by_q)
     promised = "nothing" if rate.promised is None else f"{100 * rate.promised:.2g} %"
     return (
         rate.what,
@@ -111,6 +123,7 @@ def _rate_row(rate: Rate) -> Row:
         percent(rate.alarms / rate.simulated, 2),
         f"{percent(low, 2)} to {percent(high, 2)}",
         promised + ("" if kept(rate) in (None, True) else ": NOT KEPT"),
+        by_q,
     )
 
 
@@ -155,6 +168,12 @@ def _notes(cells: list[Planted]) -> list[str]:
         f"Each figure is of {cells[0].simulated} audits, the shift planted in every concept in "
         "turn, up and down.",
     ]
+    if permuted := sum(cell.permuted for cell in cells):
+        confirmed = sum(cell.confirmed for cell in cells)
+        lines.append(
+            f"Found means by effect and q. Of {permuted} audits that did, at the shift promised in "
+            f"80 %, permutations of the sides confirm {confirmed}."
+        )
     by_effect = {cell.effect: cell.dragged for cell in reversed(cells)}
     dragged = ", ".join(f"{by_effect[d]:.1f} at d = {d:.2g}" for d in sorted(by_effect))
     lines.append(f"With it move by the floor or more, on average, other concepts: {dragged}.")
