@@ -9,13 +9,16 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import gammaln
 
-from nhd_ops.clusters import Array, Codes, Totals, canonical, merged, totals
+from nhd_ops.clusters import Array, Codes, Totals, canonical, merged, ordered, totals
 
 PERMUTATIONS = 9999
 MOST_PERMUTATIONS = 99_999
 MOST_UNITS = 2000
 """Units that change sides, of both sides together. Where there are more images or clusters,
 equally many join to one unit, by order."""
+MOST_TIMES = 20
+"""The larger side is cut to so many times the smaller, by order: more of it says hardly more, and
+units must not become so large that the smaller side has few."""
 AT_ONCE = 500
 TIE = 1e-9
 
@@ -30,7 +33,7 @@ def least_p(n: int, m: int, clusters: tuple[Codes, Codes] | None = None) -> floa
 
     U0 and U1 units change sides; the 2 is for equally many, where the mirror image is as extreme.
     """
-    sizes = (n, m) if clusters is None else tuple(len(np.unique(c)) for c in clusters)
+    sizes = _taken(*((n, m) if clusters is None else (len(np.unique(c)) for c in clusters)))
     join = -(-sum(sizes) // MOST_UNITS)
     one, other = (size // join for size in sizes)
     ways = gammaln(one + other + 1) - gammaln(one + 1) - gammaln(other + 1)
@@ -50,10 +53,9 @@ def family_wise_p(
     all images or clusters together: of one quantity it orders as Student's |t| does. Images, or
     whole clusters, change sides at random; a quantity's p is how often the largest statistic of all
     quantities reaches its own, and never below 1/(permutations + 1). What is left over when images
-    are joined to units of equal size stays out.
+    are joined to units of equal size stays out, and so does what a side has beyond MOST_TIMES.
     """
-    sides = [baseline, current]
-    known = [None, None] if clusters is None else list(clusters)
+    sides, known = _cut([baseline, current], clusters)
     if not canonical(baseline, current):
         sides, known = sides[::-1], known[::-1]
     middle = np.concatenate(sides).mean(0)
@@ -69,6 +71,27 @@ def family_wise_p(
         largest = _statistic(drawn, pooled).max(1)
         reached += (largest[:, None] >= seen).sum(0)
     return reached / (permutations + 1)
+
+
+def _taken(one: int, other: int) -> tuple[int, int]:
+    """How many images or clusters of each side take part."""
+    return min(one, MOST_TIMES * other), min(other, MOST_TIMES * one)
+
+
+def _cut(
+    sides: list[Array], clusters: tuple[Codes, Codes] | None
+) -> tuple[list[Array], list[Codes | None]]:
+    """The first images, or those of the first clusters, of a side that is far the larger."""
+    if clusters is None:
+        most = _taken(len(sides[0]), len(sides[1]))
+        return [side[:some] for side, some in zip(sides, most, strict=True)], [None, None]
+    codes = [ordered(c) for c in clusters]
+    most = _taken(*(int(c.max()) + 1 for c in codes))
+    kept = [c < some for c, some in zip(codes, most, strict=True)]
+    return (
+        [side[rows] for side, rows in zip(sides, kept, strict=True)],
+        [c[rows] for c, rows in zip(codes, kept, strict=True)],
+    )
 
 
 def _shuffled(rng: np.random.Generator, some: int, units: int, first: int) -> Array:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nhd_ops.permutation import MOST_UNITS, _shuffled, family_wise_p
+from nhd_ops.permutation import MOST_UNITS, _shuffled, family_wise_p, least_p
 
 
 def student_t(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
@@ -84,3 +84,22 @@ def test_every_shuffle_is_equally_likely() -> None:
     seen = seen[seen > 0]
     assert len(seen) == 15  # pairs of 6
     assert stats.chisquare(seen).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("smaller", [30, 60, 300])
+def test_a_side_that_is_far_the_larger_leaves_the_smaller_its_units(smaller: int) -> None:
+    rng = np.random.default_rng(smaller)
+    nulls = [
+        family_wise_p(
+            rng.standard_normal((60_000, 3)), rng.standard_normal((smaller, 3)), permutations=199
+        ).min()
+        for _ in range(60)
+    ]
+    assert np.mean(np.array(nulls) <= 0.1) <= 0.22  # 3 of 10,000 such counts are larger by chance
+    current = rng.standard_normal((smaller, 3))
+    current[:, 1] += 6 / np.sqrt(smaller)
+    one, codes = rng.standard_normal((60_000, 3)), np.arange(60_000) // 2
+    for clusters in (None, (codes, np.arange(smaller) // 2)):
+        p = family_wise_p(one, current, clusters, permutations=999)
+        assert p[1] <= 0.005 < min(p[0], p[2])
+        assert least_p(60_000, smaller, clusters) < 1e-6
