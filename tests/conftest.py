@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         "test_faults", "test_runner", "test_demo", "test_extraction", "test_s3", "test_images",
         "test_evaluate", "test_tiny", "test_attention_pool", "test_models", "test_segment_job",
         "test_cli", "test_preprocess", "test_explain", "test_segmenter", "test_security",
-        "test_paper", "test_commit",
+        "test_paper", "test_commit", "test_audit", "test_calibrate", "test_power", "test_harm",
     )  # fmt: skip
     places = {name: place for place, name in enumerate(order)}
     items.sort(key=lambda item: places.get(item.path.stem, len(order)))

@@ -36,6 +36,7 @@ def test_the_measures_agree_with_the_truth(study: Path) -> None:
     assert r["similarity"] >= 0.85
 
 
+@pytest.mark.slow
 def test_running_it_again_finds_everything_done(
     study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -125,7 +125,7 @@ def test_a_series_of_one_audit_is_an_audit(world: Population) -> None:
 
 def test_a_planted_shift_is_found_as_often_as_promised(run: str) -> None:
     plan = PowerPlan(
-        run, images=(400,), effects=(0.25,), series=0, simulations=1500, attributed=2, permuted=4
+        run, images=(400,), effects=(0.25,), series=0, simulations=600, attributed=2, permuted=4
     )
     *_, cell = simulate(plan).power  # planted at the effect promised to be found in 80 %
     assert cell.promised == pytest.approx(0.8)

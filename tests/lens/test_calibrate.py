@@ -143,6 +143,8 @@ def test_batches_and_pixels_change_nothing(
     alike(one, lens, images[0], within=2e-2)  # stored coefficients are rounded to fp16
 
 
+@pytest.mark.slow
+@pytest.mark.cluster
 @pytest.mark.usefixtures("ray")
 def test_workers_change_nothing(dense_run: str, lens: Lens, tmp_path: Path) -> None:
     found = made(dense_run, tmp_path / "lens", workers=2, in_process=False)

@@ -123,7 +123,7 @@ def calm(shards: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("phases", "times"),
     [
-        (("forward", "images"), 1),
+        (("images",), 1),
         pytest.param(PHASES, 3, marks=pytest.mark.slow),
     ],
 )

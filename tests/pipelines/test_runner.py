@@ -163,6 +163,7 @@ class Unbuildable(Scripted):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.slow
 @pytest.mark.cluster
 def test_workers_that_never_start_end_the_run(ray: object, tmp_path: Path) -> None:
     pool = RayActors(partial(Unbuildable, str(tmp_path)), size=1, cpus=0.5)

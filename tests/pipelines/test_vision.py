@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 UNUSED = "('torch._dynamo', 'torch._inductor', 'timm', 'transformers', 'sympy')"
 
 LEAN = f"""
@@ -13,6 +15,9 @@ assert not loaded, loaded
 import torch, torchvision
 boxes = [torch.tensor([[0.0, 0.0, 4.0, 4.0]])]
 assert torchvision.ops.roi_align(torch.rand(1, 3, 8, 8), boxes, 2).shape == (1, 3, 2, 2)
+"""
+
+LATER = """
 import timm
 assert timm.list_models("resnet18")
 twice = torch.compile(lambda x: 2 * x, backend="eager")
@@ -32,9 +37,15 @@ assert seen is before[0]
 """
 
 
-def test_the_compiler_and_timm_wait_until_somebody_asks() -> None:
+def test_the_compiler_and_timm_are_not_loaded() -> None:
     subprocess.run([sys.executable, "-c", LEAN], check=True)
 
 
+@pytest.mark.slow
+def test_they_are_there_as_soon_as_somebody_asks() -> None:
+    subprocess.run([sys.executable, "-c", LEAN + LATER], check=True)
+
+
+@pytest.mark.slow
 def test_what_was_loaded_before_stays() -> None:
     subprocess.run([sys.executable, "-c", KEPT], check=True)
