@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nhd_ops.shift import detectable_effect, summary
+from nhd_ops.shift import promised_effect, summary
 from pipelines.analyse.attribution import Attribution, Criteria
 from pipelines.analyse.clusters import Clustering, clustered, worst
 from pipelines.analyse.control import control
@@ -216,7 +216,7 @@ def _summary(
         "pairs": None
         if pairs is None
         else {"tested": len(pairs), "shifted": int(pairs["shifted"].sum())},
-        "detectable_effect": detectable_effect(
+        "detectable_effect": promised_effect(
             *clustering.effective(sides), len(sides.concepts), plan.alpha, floor=plan.floor
         ),
         "dependence": {"sentence": clustering.sentence, **clustering.numbers},

@@ -41,7 +41,17 @@ def cross_fitted_auc(
     rows = [np.arange(len(side)) % FOLDS for side in (baseline, current)]
     parts = [delong(*_held_out(baseline, current, *(r == f for r in rows))) for f in range(FOLDS)]
     error = np.sqrt(sum(part.error**2 for part in parts)) / FOLDS
-    return Auc(float(np.mean([part.auc for part in parts])), float(error))
+    return Auc(float(np.mean([part.auc for part in parts])), float(error) * _shared(FOLDS))
+
+
+def _shared(folds: int) -> float:
+    """By how much folds that share training data widen the error of their mean.
+
+    The variance 1/F of a mean of F independent folds becomes 1/F + n_test/n_train (Nadeau and
+    Bengio, 2003, Machine Learning 52). Without it, sides of one distribution gave errors that were
+    too small by 1.3 to 1.4.
+    """
+    return float(np.sqrt(1 + folds / (folds - 1)))
 
 
 def _clustered(
@@ -64,7 +74,8 @@ def _clustered(
             into[rows] = part
     auc = float(weight[0] @ placed[0])
     parts = [w * (p - auc) for w, p in zip(weight, placed, strict=True)]
-    return Auc(auc, *grouped_error(parts, clusters))
+    error, freedom = grouped_error(parts, clusters)
+    return Auc(auc, error * _shared(used), freedom)
 
 
 def _held_out(

@@ -1,6 +1,6 @@
 """What an audit would do, in lines for people; nothing is written."""
 
-from nhd_ops.shift import detectable_effect
+from nhd_ops.shift import promised_effect
 from pipelines.audit.estimate import (
     Estimate,
     Experience,
@@ -112,7 +112,7 @@ def _promise(plan: AuditPlan, sizes: dict[str, Estimate]) -> list[str]:
     if images is None or "concepts" not in alarms.kinds:
         return [*lines, "detectable effect: unknown before the images are counted"]
     tests = max(1, len(plan.settings.concepts))
-    least = detectable_effect(*images, tests, alarms.each)
+    least = promised_effect(*images, tests, alarms.each, plan.settings.compare.floor)
     return [
         *lines,
         f"detectable effect: with {images[0]:,} and {images[1]:,} independent images, a change of "

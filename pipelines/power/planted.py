@@ -24,8 +24,8 @@ class Planted:
     simulated: int
     found: int
     """Passed, in the right direction."""
-    promised: float
-    """Power that `nhd_ops.shift.detection_power` promises a change that comes alone."""
+    expected: float
+    """The power by `nhd_ops.shift.detection_power`, for a change that comes alone."""
     dragged: float
     """How many other members the planted shift truly moves by the floor or more, on average."""
     permuted: int
@@ -40,6 +40,8 @@ class Planted:
     """Those that named any other."""
     unplanted: int
     """Members, times directions, that no weighting of the rows moves so far."""
+    promised: float | None = None
+    """How often a shift of this size is promised to be found, if it is."""
 
 
 def planted(
@@ -90,7 +92,7 @@ def planted(
         baseline_images=baseline.images,
         simulated=simulations,
         found=found,
-        promised=detection_power(
+        expected=detection_power(
             effect,
             baseline.effective,
             current.effective,

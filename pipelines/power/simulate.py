@@ -1,10 +1,10 @@
 """`nhd power`: simulate the audits of a plan: what they find, and what they raise falsely."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nhd_ops.shift import detectable_effect
+from nhd_ops.shift import PROMISED, promised_effect
 from pipelines.analyse.attribution import Criteria
 from pipelines.io.store import Run
 from pipelines.power.draws import Sampling, freedom
@@ -33,7 +33,7 @@ class Simulated:
     tails: list[Tail]
     """How often single tests fall below given p-values."""
     power: list[Planted]
-    """By images, then by effect; the last of each is the effect promised to be found in 80 %."""
+    """By images, then by effect; the last of each is the one promised to be found in 80 %."""
 
 
 def simulate(plan: PowerPlan) -> Simulated:
@@ -116,7 +116,7 @@ def _power(
     rng: np.random.Generator,
 ) -> list[Planted]:
     kind, criteria = world["concepts"], plan.criteria
-    promised = detectable_effect(
+    promised = promised_effect(
         sides[0].effective,
         sides[1].effective,
         len(kind.members),
@@ -124,8 +124,7 @@ def _power(
         floor=criteria.floor,
         freedom=freedom(*sides),
     )
-    looks = [(d, 0) for d in plan.effects] + [(promised, plan.permuted)]
-    return [
-        planted(kind, d, *sides, criteria, plan.simulations, plan.attributed, permuted, rng)
-        for d, permuted in looks
-    ]
+    numbers = plan.simulations, plan.attributed
+    cells = [planted(kind, d, *sides, criteria, *numbers, 0, rng) for d in plan.effects]
+    last = planted(kind, promised, *sides, criteria, *numbers, plan.permuted, rng)
+    return [*cells, replace(last, promised=PROMISED)]
