@@ -62,6 +62,14 @@ def chosen(lens: Lens) -> list[dict[str, float]]:
     return list(lens.info["grounded"]["concepts"])
 
 
+@pytest.fixture(scope="module", name="dense_run")
+def not_fitted(dense_run: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A copy of the run that all tests share, since others fit it."""
+    out = tmp_path_factory.mktemp("dense") / "run"
+    shutil.copytree(dense_run, out, ignore=shutil.ignore_patterns("fit"))
+    return str(out)
+
+
 Images = tuple[torch.Tensor, np.ndarray]
 
 

@@ -145,6 +145,7 @@ def test_workers_that_die_or_hang_are_replaced_and_their_items_done(
     assert sum("showed no progress for 3 s and was ended" in line for line in said) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.cluster
 def test_an_item_that_kills_every_worker_is_found_and_given_up(ray: object, tmp_path: Path) -> None:
     """By halving its group; the rest of the group is done."""
