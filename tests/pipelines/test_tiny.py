@@ -121,6 +121,7 @@ def test_true_statements_about_other_images_are_not_negatives() -> None:
     assert masked_contrastive(unit, unit, scale, everything) == 0
 
 
+@pytest.mark.slow
 def test_training_learns() -> None:
     torch.manual_seed(0)
     losses: list[float] = []
