@@ -45,8 +45,7 @@ from pipelines.run import lock
 from pipelines.run.cluster import ray_session
 from pipelines.run.configuration import same_configuration
 from pipelines.run.pool import device_of, pool_of
-from pipelines.run.progress import Progress
-from pipelines.run.runner import Summary, run
+from pipelines.run.watched import run_watched
 
 
 def evaluate(plan: EvaluatePlan) -> Evaluation:
@@ -134,22 +133,13 @@ def _count(
         return
     if already := len(shards) - len(waiting):
         _say(f"{already} of {len(shards)} shards already counted")
-    shown = Progress(len(waiting))
 
     def keep(counts: dict[str, Any]) -> None:
-        held.check()
         write_json(out.at("counts", f"{counts['shard']}.json"), counts)
-
-    def tick(summary: Summary, totals: list[dict[str, Any]]) -> None:
-        held.check()
-        shown.update(summary.done, len(summary.failed), totals)
 
     build = partial(Evaluator, settings)
     with pool_of(build, settings.device, plan.workers, plan.in_process, plan.lease) as pool:
-        try:
-            failed = run(pool, waiting, keep, on_tick=tick, say=shown.say).failed
-        finally:
-            shown.close()
+        failed = run_watched(pool, waiting, held, keep)
     if failed:
         (_, url), error = failed[0]
         raise Incomplete(

@@ -22,8 +22,7 @@ from pipelines.lens.worker import Calibrator, Item, Settings
 from pipelines.model_spec import How, ModelSpec
 from pipelines.run import lock
 from pipelines.run.pool import device_of, pool_of
-from pipelines.run.progress import Progress
-from pipelines.run.runner import Summary, run
+from pipelines.run.watched import run_watched
 
 PLAN = "plan.json"
 
@@ -114,18 +113,9 @@ def _refuse_missing(settings: Settings, waiting: list[Item]) -> None:
 
 
 def _measure(plan: CalibratePlan, settings: Settings, waiting: list[Item], held: lock.Held) -> None:
-    shown = Progress(len(waiting))
-
-    def tick(summary: Summary, totals: list[dict[str, Any]]) -> None:
-        held.check()
-        shown.update(summary.done, len(summary.failed), totals)
-
     build = partial(Calibrator, settings)
     with pool_of(build, settings.device, plan.workers, plan.in_process, plan.lease) as pool:
-        try:
-            failed = run(pool, waiting, lambda _: held.check(), on_tick=tick, say=shown.say).failed
-        finally:
-            shown.close()
+        failed = run_watched(pool, waiting, held)
     if failed:
         item, error = failed[0]
         raise Incomplete(
