@@ -13,6 +13,9 @@ from pipelines.power.draws import Sampling, freedom, passes, reduced
 from pipelines.power.permuted import counted, family_of
 from pipelines.power.population import Kind
 
+World = tuple[int, int, np.ndarray]
+"""A member, the direction in which it is moved, and the weights of rows that do so."""
+
 
 @dataclass(frozen=True)
 class Planted:
@@ -64,34 +67,15 @@ def planted(
         raise UsageError(f"no weighting of these rows moves any concept by {effect:g}")
     turns = np.bincount(np.arange(simulations) % len(worlds), minlength=len(worlds))
     spread = (_spread(rng, number, len(worlds)) for number in (attributed, permuted))
-    found = searched = named = misnamed = tried = confirmed = 0
-    for (member, sign, weights), some, few, asked in zip(worlds, turns, *spread, strict=True):
-        one = baseline.rows(rng, some, len(kind.values), None)
-        other = current.rows(rng, some, len(kind.values), weights)
-        sides = [reduced(kind.values, rows, s) for rows, s in ((one, baseline), (other, current))]
-        seen = kind.test(sides[0], sides[1])
-        by_q = passes(seen, criteria)
-        passed = by_q[:, member] & (np.sign(seen.effect[:, member]) == sign)
-        found += int(passed.sum())
-        for place in np.flatnonzero(passed)[:few]:
-            family = family_of(kind, one[place], other[place], (baseline, current))
-            causes = _causes(family, criteria)
-            searched += 1
-            named += member in causes
-            misnamed += bool(causes - {member})
-        few_rows = np.flatnonzero(passed)[:asked]
-        part = Effect(*(column[few_rows] for column in seen))
-        rows = one[few_rows], other[few_rows]
-        counts = counted(kind, by_q[few_rows], part, rows, (baseline, current), criteria)
-        tried += len(few_rows)
-        confirmed += int(counts[:, member].sum())
-    dragged = [_dragged(kind, member, weights, criteria) for member, _, weights in worlds]
+    counts = [
+        _tried(kind, world, baseline, current, criteria, (some, few, asked), rng)
+        for world, some, few, asked in zip(worlds, turns, *spread, strict=True)
+    ]
     return Planted(
         effect=effect,
         images=current.images,
         baseline_images=baseline.images,
         simulated=simulations,
-        found=found,
         expected=detection_power(
             effect,
             baseline.effective,
@@ -101,17 +85,46 @@ def planted(
             criteria.floor,
             freedom(baseline, current),
         ),
-        dragged=float(np.mean(dragged)),
-        permuted=tried,
-        confirmed=confirmed,
-        attributed=searched,
-        named=named,
-        misnamed=misnamed,
+        dragged=float(np.mean([_dragged(kind, m, weights, criteria) for m, _, weights in worlds])),
         unplanted=2 * len(kind.members) - len(worlds),
+        **{name: sum(count[name] for count in counts) for name in counts[0]},
     )
 
 
-def _worlds(kind: Kind, effect: float) -> list[tuple[int, int, np.ndarray]]:
+def _tried(
+    kind: Kind,
+    world: World,
+    baseline: Sampling,
+    current: Sampling,
+    criteria: Criteria,
+    numbers: tuple[int, int, int],
+    rng: np.random.Generator,
+) -> dict[str, int]:
+    """One shift in so many audits; causes are searched, and sides permuted, in some that pass."""
+    (member, sign, weights), (some, few, asked) = world, numbers
+    both = baseline, current
+    one = baseline.rows(rng, some, len(kind.values), None)
+    other = current.rows(rng, some, len(kind.values), weights)
+    sides = [reduced(kind.values, rows, s) for rows, s in zip((one, other), both, strict=True)]
+    seen = kind.test(sides[0], sides[1])
+    by_q = passes(seen, criteria)
+    passed = np.flatnonzero(by_q[:, member] & (np.sign(seen.effect[:, member]) == sign))
+    families = (family_of(kind, one[place], other[place], both) for place in passed[:few])
+    causes = [_causes(family, criteria) for family in families]
+    rows = passed[:asked]
+    part = Effect(*(column[rows] for column in seen))
+    count = counted(kind, by_q[rows], part, (one[rows], other[rows]), both, criteria)
+    return {
+        "found": len(passed),
+        "permuted": len(rows),
+        "confirmed": int(count[:, member].sum()),
+        "attributed": len(causes),
+        "named": sum(member in found for found in causes),
+        "misnamed": sum(bool(found - {member}) for found in causes),
+    }
+
+
+def _worlds(kind: Kind, effect: float) -> list[World]:
     """Member, direction and weights of every shift of this size that can be planted."""
     found = []
     for member in range(len(kind.members)):
