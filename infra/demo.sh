@@ -3,4 +3,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash infra/setup.sh
-exec .venv/bin/nhd demo "$@"
+.venv/bin/nhd demo "$@"
+echo "nhd is in .venv/bin: source .venv/bin/activate puts it on the path."

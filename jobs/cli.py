@@ -12,9 +12,13 @@ from typing import Any, NoReturn
 import tyro
 
 from jobs.commands import Command
-from jobs.environment import secrets
+from jobs.commands.submit import Submit
+from jobs.submission import arranged
+from pipelines.environment import secrets
 from pipelines.errors import JobError
 from pipelines.io.urls import redact
+from pipelines.run import log
+from pipelines.terminal.aligned import plain
 
 DESCRIPTION = """Neuron-head decomposition of CLIP at dataset scale.
 
@@ -26,7 +30,10 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point of the console script."""
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
-    arguments = [a for a in arguments if a != "--debug"]
+    if arguments[:1] == ["submit"]:
+        arguments = ["submit", *arranged(arguments[1:], Submit)]
+    else:
+        arguments = [a for a in arguments if a != "--debug"]
     command: Any = tyro.cli(
         Command,  # type: ignore[arg-type]
         prog="nhd",
@@ -37,6 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what schedulers send first
     try:
+        log.begin("driver", document=getattr(command, "json", isinstance(command, Submit)))
         command()
     except KeyboardInterrupt:
         _end("stopped; what is committed stays, run the same command to go on", 3)
@@ -50,7 +58,8 @@ def _end(text: str, code: int, debug: bool = False) -> NoReturn:
     """Say why it ended, without secrets, and exit."""
     if debug:
         print(redact(traceback.format_exc(), secrets()), file=sys.stderr)
-    print(redact(f"nhd: {text}", secrets()), file=sys.stderr)
+    lines = map(plain, redact(f"nhd: {text}", secrets()).split("\n"))
+    print("\n".join(lines), file=sys.stderr)
     sys.exit(code)
 
 

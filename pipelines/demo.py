@@ -10,12 +10,15 @@ from typing import TypeVar
 
 from pipelines.analyse.compare import ComparePlan, Comparison, compare
 from pipelines.analyse.fit import FitPlan, fit
+from pipelines.analyse.written import plain
 from pipelines.errors import UsageError
 from pipelines.extract.job import extract
 from pipelines.extract.plan import Plan
 from pipelines.io.files import write_json
 from pipelines.model_spec import ModelSpec
 from pipelines.run.cluster import ray_session
+from pipelines.terminal.aligned import WIDTH
+from pipelines.terminal.changes import change_lines
 from pipelines.tiny.dataset import write_scenes
 from pipelines.tiny.scenes import ATTRIBUTES
 
@@ -25,8 +28,8 @@ BOOSTS: dict[str, dict[str, float]] = {"baseline": {}, "current": {"yellow": 3.0
 PAIRS_PER_CONCEPT = 100  # 2.4 % of the tiny model's pairs; see infra/decisions.md
 
 
-def demo(out: str, images: int, in_process: bool) -> Comparison:
-    """Generate, extract, fit and compare into `out`; print what to look at.
+def demo(out: str, images: int, in_process: bool, wide: int = WIDTH) -> Comparison:
+    """Generate, extract, fit and compare into `out`; print what to look at, in lines of `wide`.
 
     Running it again does only what is missing. Raises UsageError if `out` holds other scenes.
     """
@@ -41,7 +44,7 @@ def demo(out: str, images: int, in_process: bool) -> Comparison:
             _step(f"fit {name}", partial(fit, plan))
         sides = ComparePlan(f"{out}/comparison", f"{out}/baseline", f"{out}/current")
         found = _step("compare", partial(compare, sides))
-    _print_end(found, out)
+    _print_end(found, out, wide)
     return found
 
 
@@ -87,27 +90,11 @@ def _step(title: str, action: Callable[[], T]) -> T:
     return result
 
 
-def _print_end(found: Comparison, out: str) -> None:
-    overall = found.of("overall")[0]
-    print(f"\n{found.summary['verdict']}.\nThree findings:")
-    print(
-        f"  A classifier tells the two datasets apart with AUC {overall['effect']:.3f} "
-        f"(95 % interval {overall['low']:.3f} to {overall['high']:.3f})."
-    )
-    for finding in found.shifted()[:2]:
-        print(
-            f"  {finding['text']}: {finding['effect']:+.2f} standard deviations "
-            f"({finding['low']:+.2f} to {finding['high']:+.2f}){_seen_by(finding.get('pairs'))}."
-        )
-    print(f"\nThe report: {out}/comparison/index.html")
-    print("A query to try next, in DuckDB:")
-    print("  SELECT caption, score_yellow, share_yellow, similarity_yellow")
-    print(f"  FROM '{out}/current/images/*.parquet' ORDER BY score_yellow DESC LIMIT 5;")
-
-
-def _seen_by(pairs: list[dict[str, object]] | None) -> str:
-    if not pairs:
-        return ""
-    words = pairs[0].get("words")
-    named = f" ({words})" if words else ""
-    return f", seen best by pair {pairs[0]['pair']}{named}"
+def _print_end(found: Comparison, out: str, wide: int) -> None:
+    lines = change_lines(plain(found.findings), plain(found.summary), wide)
+    print("", *lines, sep="\n")
+    print(f"\nreport: {out}/comparison/index.html")
+    query = "SELECT caption, similarity_yellow FROM images ORDER BY 2 DESC LIMIT 5"
+    print("To try next:")
+    print(f"  nhd atlas --run {out}/baseline --beside {out}/current --out {out}/atlas")
+    print(f'  nhd query "{query}" --run {out}/current')

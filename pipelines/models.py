@@ -1,4 +1,7 @@
-"""Load a CLIP by name: `tiny`, or an open_clip ResNet by pretrained tag or checkpoint file."""
+"""Load a CLIP by name: `tiny`, or an open_clip ResNet by pretrained tag or checkpoint file.
+
+Weights come to a machine once, whoever of its processes is first: see `pipelines.io.cache`.
+"""
 
 import contextlib
 import difflib
@@ -13,7 +16,9 @@ import torch
 import torch.nn.functional as F
 
 from pipelines.errors import UsageError
+from pipelines.io.cache import local_copy, one_at_a_time
 from pipelines.io.preprocess import Preprocess, preprocess_of
+from pipelines.io.redaction import without_secrets
 from pipelines.model_spec import How, ModelSpec
 from pipelines.tiny import model as tiny
 from pipelines.vision import OPENAI_IMAGENET_TEMPLATES, open_clip
@@ -83,9 +88,7 @@ def _tiny(spec: ModelSpec) -> tuple[Any, Any, Tokenizer]:
     elif spec.pretrained:
         raise UsageError("the tiny model has one set of weights; leave out --pretrained")
     else:
-        path = spec.checkpoint or tiny.weights_path()
-        if not os.path.exists(path):
-            raise UsageError(f"the weights file {path} does not exist")
+        path = _file(spec.checkpoint or str(tiny.weights_path()))
         try:
             clip = tiny.load(path)
         except Exception as error:
@@ -98,6 +101,7 @@ def _open_clip(spec: ModelSpec) -> tuple[Any, Any, Tokenizer]:
     pretrained = _pretrained(spec)
     try:
         with _quiet(), torch.random.fork_rng():
+            _download(spec)
             torch.manual_seed(RANDOM_SEED)
             clip, _, preprocess = open_clip.create_model_and_transforms(
                 spec.name, pretrained=pretrained, device="cpu", weights_only=True
@@ -139,9 +143,7 @@ def _pretrained(spec: ModelSpec) -> str | None:
     if spec.checkpoint:
         if spec.pretrained:
             raise UsageError("give --pretrained or --checkpoint, not both")
-        if not os.path.exists(spec.checkpoint):
-            raise UsageError(f"the checkpoint {spec.checkpoint} does not exist")
-        return spec.checkpoint
+        return _file(spec.checkpoint)
     tags = open_clip.list_pretrained_tags_by_model(spec.name)
     if spec.pretrained == "none":
         return None
@@ -157,9 +159,26 @@ def _pretrained(spec: ModelSpec) -> str | None:
     return spec.pretrained
 
 
+def _file(checkpoint: str) -> str:
+    """The path of the weights on this machine."""
+    path = local_copy(checkpoint)
+    if not os.path.exists(path):
+        raise UsageError(f"the checkpoint {path} does not exist")
+    return path
+
+
+def _download(spec: ModelSpec) -> None:
+    """Let one process of this machine fetch what open_clip's tag names; the others find it."""
+    if spec.pretrained not in (None, "none"):
+        with one_at_a_time(f"{spec.name} {spec.pretrained}"):
+            open_clip.download_pretrained(open_clip.get_pretrained_cfg(spec.name, spec.pretrained))
+
+
 def _weights_error(spec: ModelSpec, error: Exception) -> UsageError:
     if spec.checkpoint:
-        return UsageError(f"{spec.checkpoint} does not fit {spec.name}: {_short(error)}")
+        return UsageError(
+            f"{without_secrets(spec.checkpoint)} does not fit {spec.name}: {_short(error)}"
+        )
     return UsageError(
         f"the weights '{spec.pretrained}' of {spec.name} could not be downloaded "
         f"({_short(error)}); download them elsewhere and pass --checkpoint FILE"

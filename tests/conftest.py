@@ -40,6 +40,17 @@ def ray() -> Iterator[object]:
         yield session
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    """A Chromium for one file of tests: Playwright leaves an event loop running beside it."""
+    from tests.browser import CHROMIUM, chromium
+
+    if CHROMIUM is None:
+        pytest.skip("needs Debian's chromium")
+    with chromium() as found:
+        yield found
+
+
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Pattern of three shards of 40, 40 and 10 scenes."""
@@ -62,7 +73,7 @@ def plan(data: str, out: Path | str, **changes: object) -> Plan:
 
 
 def groups_of_at_most(size: int) -> Callable[..., list[Group]]:
-    """In place of `groups_of`: groups in order of shard id that do not shrink."""
+    """In place of `Groups`: groups in order of shard id that do not shrink."""
 
     def groups_of(waiting: list[tuple[str, str]], *_: object) -> list[Group]:
         ids = sorted(waiting)

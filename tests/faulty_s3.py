@@ -8,9 +8,10 @@ The proxy answers a share of the requests with one of FAULTS instead of what S3 
     lost   the request is carried out, then the connection is closed without an answer
     cut    the connection is closed somewhere inside the body, whose full length was announced
 
-An answer without a body cannot be cut and passes whole. Bucket names cannot start with a hyphen,
-so the path /-faults steers the proxy. Run as a script, it prints where it listens and ends when
-its standard input does.
+An answer without a body cannot be cut and passes whole. It may also be away altogether for some
+seconds, when connections are closed as they come, or let no more than so many bytes of a body
+pass. Bucket names cannot start with a hyphen, so the path /-faults steers the proxy. Run as a
+script, it prints where it listens and ends when its standard input does.
 """
 
 import contextlib
@@ -21,8 +22,9 @@ import os
 import random
 import sys
 import threading
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -40,16 +42,24 @@ class _Faults:
         self.lock = threading.Lock()
         self.set(0.0, 0, FAULTS)
 
-    def set(self, rate: float, seed: int, faults: Sequence[str]) -> None:
+    def set(
+        self, rate: float, seed: int, faults: Sequence[str], away: float = 0.0, most: int = 1 << 60
+    ) -> None:
         with self.lock:
+            self.until, self.most = time.monotonic() + away, most
             self.rate, self.kinds, self.random = rate, tuple(faults), random.Random(seed)
             self.faults: Counter[str] = Counter()
             self.requests: Counter[str] = Counter()
+            self.seen: Counter[str] = Counter()  # what `Seen` of tests.s3_server tells
+            self.now = 0
 
-    def next(self, method: str) -> tuple[str | None, float]:
+    def next(self, method: str, payer: bool) -> tuple[str | None, float]:
         """The fault for the next request, or None, and where in the body to cut."""
         with self.lock:
+            if time.monotonic() < self.until:
+                return "away", 0.0
             self.requests[method] += 1
+            self.seen["paid_for"] += payer
             struck = self.random.random() < self.rate
             return (self.random.choice(self.kinds) if struck else None), self.random.random()
 
@@ -57,8 +67,27 @@ class _Faults:
         with self.lock:
             self.faults[fault] += 1
 
+    @contextlib.contextmanager
+    def under_way(self, method: str) -> Iterator[None]:
+        """Counts the requests for bodies that are carried out together."""
+        with self.lock:
+            self.now += method == "GET"
+            self.seen["at_once"] = max(self.seen["at_once"], self.now)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.now -= method == "GET"
+
+    def passed(self, count: int) -> int:
+        """How many of `count` bytes of a body may pass."""
+        with self.lock:
+            self.seen["bytes"] += min(count, self.most)
+            return min(count, self.most)
+
     def report(self) -> bytes:
-        return json.dumps({"faults": self.faults, "requests": self.requests}).encode()
+        told = {"faults": self.faults, "requests": self.requests, "seen": self.seen}
+        return json.dumps(told).encode()
 
 
 class _Proxy(BaseHTTPRequestHandler):
@@ -73,12 +102,14 @@ class _Proxy(BaseHTTPRequestHandler):
             if self.command == "PUT":
                 self.state.set(**json.loads(body))
             return self._send(200, [], self.state.report())
-        fault, where = self.state.next(self.command)
-        if fault in ERRORS or fault == "drop":
+        payer = "x-amz-request-payer" in self.headers
+        fault, where = self.state.next(self.command, payer)
+        if fault in ERRORS or fault in ("drop", "away"):
             return self._refuse(fault)
-        status, headers, data = self._forward(body)
+        with self.state.under_way(self.command):
+            status, headers, data = self._forward(body)
         if fault is None or (fault == "cut" and (not data or self.command == "HEAD")):
-            return self._send(status, headers, data)
+            return self._pass(status, headers, data)
         self.state.count(fault)
         if fault == "cut":
             self._send(status, headers, data, upto=int(where * len(data)))
@@ -106,9 +137,14 @@ class _Proxy(BaseHTTPRequestHandler):
             answer = connection.getresponse()
             return answer.status, answer.getheaders(), answer.read()
 
+    def _pass(self, status: int, headers: list[tuple[str, str]], data: bytes) -> None:
+        passed = self.state.passed(len(data))
+        self._send(status, headers, data, upto=passed)
+        self.close_connection |= passed < len(data)
+
     def _refuse(self, fault: str) -> None:
         self.state.count(fault)
-        if fault == "drop":
+        if fault in ("drop", "away"):
             self.close_connection = True
         else:
             xml = "<Error><Code>{}</Code><Message>{}</Message></Error>".format(*ERRORS[fault])

@@ -12,12 +12,24 @@ import sys
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from unittest import mock
 
 import pytest
 
 from tests import faulty_s3
 from tests.faulty_s3 import CONTROL, FAULTS
+
+
+class Seen(NamedTuple):
+    """What passed since the rate was set, but for cut answers."""
+
+    bytes: int
+    """Of bodies, of answers to all requests."""
+    at_once: int
+    """The most requests for bodies that were carried out together."""
+    paid_for: int
+    """Requests whose sender offers to pay."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +39,15 @@ class Server:
     endpoint: str
     direct: str
 
-    def set_rate(self, rate: float, seed: int = 0, faults: Sequence[str] = FAULTS) -> None:
-        """From now on, `rate` of the requests meet one of `faults`; counts start anew."""
-        told = {"rate": rate, "seed": seed, "faults": list(faults)}
+    def set_rate(
+        self, rate: float, seed: int = 0, faults: Sequence[str] = FAULTS, **more: float
+    ) -> None:
+        """From now on, `rate` of the requests meet one of `faults`; counts start anew.
+
+        `more`: for `away` seconds it is not there at all; no answer passes with more than `most`
+        bytes.
+        """
+        told = {"rate": rate, "seed": seed, "faults": list(faults), **more}
         _ask(self.endpoint, "PUT", CONTROL, json.dumps(told).encode())
 
     def faults(self) -> dict[str, int]:
@@ -39,6 +57,11 @@ class Server:
     def requests(self) -> dict[str, int]:
         """How many requests of each HTTP method arrived since the rate was set."""
         return dict(json.loads(_ask(self.endpoint, "GET", CONTROL))["requests"])
+
+    def seen(self) -> Seen:
+        """What passed since the rate was set."""
+        found = json.loads(_ask(self.endpoint, "GET", CONTROL))["seen"]
+        return Seen(*(int(found.get(name, 0)) for name in Seen._fields))
 
     def environment(self) -> dict[str, str]:
         """What makes s3:// URLs mean this server, also in a Ray runtime_env's env_vars."""
@@ -86,11 +109,11 @@ def as_default(server: Server, **more: str) -> Iterator[Server]:
     """Let every s3:// URL of this process and of those it starts mean `server`.
 
     `more` are further environment variables, such as AWS_MAX_ATTEMPTS="1". Workers of a Ray that
-    runs already do not see them.
+    runs already do not see them. Nobody waits for the server, unless NHD_PATIENCE is among them.
     """
     from s3fs import S3FileSystem
 
-    with mock.patch.dict(os.environ, {**server.environment(), **more}):
+    with mock.patch.dict(os.environ, {**server.environment(), "NHD_PATIENCE": "0", **more}):
         for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
             os.environ.pop(name, None)
         # A file system remembers its endpoint and what it listed.

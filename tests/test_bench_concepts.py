@@ -14,6 +14,7 @@ from pipelines.bench.concepts import Table, compared, correlation, markdown, res
 from pipelines.tiny.scenes import ATTRIBUTES
 
 
+@pytest.mark.slow
 def test_every_rule_is_measured_on_scenes_that_it_did_not_learn_from(tmp_path: Path) -> None:
     found = compared(str(tmp_path), seed=0, scenes=150, learned=1, measured=1)
     assert set(found.rows["learned"]) == {0} and set(found.rows["measured"]) == {1}

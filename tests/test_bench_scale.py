@@ -14,6 +14,7 @@ from pipelines.errors import Incomplete
 from pipelines.io.store import Run
 
 
+@pytest.mark.slow
 def test_a_synthetic_run_holds_what_it_says(tmp_path: Path) -> None:
     run = Run(write_run(str(tmp_path / "run"), 60, seed=0, weights="none"))
     assert run.images(["key"]).num_rows == run.moments().count == 60

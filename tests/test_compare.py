@@ -285,6 +285,7 @@ def test_the_verdict_is_one_sentence() -> None:
     down = {"text": "a red car", "direction": "down"}
     assert verdict([up, down], 9) == "2 of 9 concepts changed: yellow (more), a red car (less)"
     assert verdict([], 9) == "None of 9 concepts changed"
+    assert verdict([up] * 8, 9).endswith("yellow (more) and 2 more")
 
 
 def test_a_higher_floor_never_finds_more(found: Comparison, plain: str, boosted: str) -> None:

@@ -1,21 +1,21 @@
 """The whole study: what was planted is named, nothing else is, and it is seen by the truth."""
 
 import json
-import re
 from pathlib import Path
 
-import duckdb
 import pandas as pd
 import pytest
 
 from pipelines.demo import demo
 from pipelines.errors import UsageError
 
+IMAGES = 1200  # of a side; the demo has 2,500
+
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("demo")
-    demo(str(out), images=2500, in_process=True)
+    demo(str(out), images=IMAGES, in_process=True)
     return out
 
 
@@ -41,28 +41,9 @@ def test_running_it_again_finds_everything_done(
     study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = {p: p.stat().st_mtime_ns for p in study.glob("*/images/*.parquet")}
-    demo(str(study), images=2500, in_process=True)
+    demo(str(study), images=IMAGES, in_process=True)
     assert rows == {p: p.stat().st_mtime_ns for p in study.glob("*/images/*.parquet")}
-    with pytest.raises(UsageError, match="2500 other scenes"):
+    with pytest.raises(UsageError, match=f"{IMAGES} other scenes"):
         demo(str(study), images=100, in_process=True)
     printed = capsys.readouterr().out
     assert "2 of 28 concepts changed" in printed and "index.html" in printed
-
-
-def blocks(language: str) -> list[str]:
-    """The README's code blocks of one language."""
-    text = (Path(__file__).parent.parent / "README.md").read_text()
-    return re.findall(rf"```{language}\n(.*?)```", text, re.S)
-
-
-@pytest.mark.parametrize("query", blocks("sql"))
-def test_the_readmes_sql_answers(study: Path, query: str) -> None:
-    assert duckdb.execute(query.replace("demo/", f"{study}/")).fetchall()
-
-
-@pytest.mark.parametrize("code", blocks("python"))
-def test_the_readmes_python_answers(
-    study: Path, code: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    exec(code.replace("demo/", f"{study}/"), {})
-    assert "car" in capsys.readouterr().out

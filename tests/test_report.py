@@ -10,6 +10,7 @@ import pytest
 
 from pipelines.analyse.compare import ComparePlan, Comparison, compare
 from pipelines.pages.numbers import probability, signed
+from pipelines.pages.pictures import RANKS
 from tests.synthetic_run import make_run
 
 N = 400
@@ -91,7 +92,7 @@ def test_the_numbers_on_the_page_are_those_of_the_findings(text: str, found: Com
 
 def test_examples_of_both_sides_are_on_the_page(text: str, found: Comparison) -> None:
     images = [a for tag, a in Page(text).tags if tag == "img"]
-    assert len(images) == 2 * 8 * len(found.shifted())
+    assert len(images) == 2 * len(RANKS) * len(found.shifted())
     assert all(len(base64.b64decode(a["src"].partition(",")[2])) < 20_000 for a in images)
 
 
@@ -103,7 +104,7 @@ def test_a_page_without_the_shards_says_which_images_are_gone(folder: Path) -> N
     found = compare(ComparePlan(str(folder / "gone"), one, other))
     text = (folder / "gone" / "index.html").read_text()
     assert found.shifted() and "<img" not in text
-    assert text.count('class="gone"') == 2 * 8 * len(found.shifted())
+    assert text.count('class="gone"') == 2 * len(RANKS) * len(found.shifted())
     assert "nhd fit --run" in text  # no words without a fit, and the page says how to get them
 
 
@@ -115,12 +116,34 @@ def test_a_page_with_no_change_says_so(folder: Path) -> None:
     assert 'id="changed"' not in text and 'id="follows"' not in text
 
 
+def test_no_file_of_the_report_holds_a_secret_of_a_url(folder: Path) -> None:
+    urls = [f"file://{make_run(folder / f'{n}?sig=geheim-{n}', N, n)}" for n in (7, 8)]
+    found = compare(ComparePlan(str(folder / "secret"), *urls))
+    assert found.sides.baseline.run.url == urls[0]
+    for file in (folder / "secret").iterdir():
+        assert b"geheim" not in file.read_bytes(), file.name
+    assert f"{folder}/7" in (folder / "secret" / "index.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(0.2, "0.2"), (1.0, "1"), (0.0004, "10⁻⁴"), (3e-20, "10⁻²⁰"), (0.0, "< 10⁻⁹⁹"), (None, "–")],
+    [
+        (0.2, "0.2"),
+        (1.0, "1"),
+        (0.0004, "4·10⁻⁴"),
+        (0.0001, "10⁻⁴"),
+        (9.6e-7, "10⁻⁶"),
+        (3e-20, "3·10⁻²⁰"),
+        (0.0, "< 10⁻⁹⁹"),
+        (None, "–"),
+    ],
 )
 def test_probabilities_read_well(value: float | None, shown: str) -> None:
     assert probability(value) == shown
+
+
+def test_no_line_ends_before_a_percent_sign(text: str) -> None:
+    assert "95\N{NO-BREAK SPACE}% interval" in text and not re.search(r"\d %", text)
 
 
 def test_numbers_have_a_true_minus_and_zero_has_no_sign() -> None:

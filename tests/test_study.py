@@ -34,7 +34,7 @@ def test_every_number_is_on_the_page_in_full(tmp_path: Path) -> None:
     text = (tmp_path / "index.html").read_text()
     found = {float(v) for v in re.findall(r'data-v="([^"]+)"', text)}
     assert found == {64.0, 4096.0, 0.123456789, 1.5e-7, -2.25}
-    assert ">12.3 %<" in text and ">4,096<" in text and ">–<" in text
+    assert ">12.3\N{NO-BREAK SPACE}%<" in text and ">4,096<" in text and ">–<" in text
     assert re.findall(r'<p class="note">(.*?)</p>', text) == ["First.", "Second."]
 
 

@@ -76,9 +76,11 @@ def _numbers(settings: Settings) -> Iterator[Problem]:
         yield ("allow_failed_shards",), "'allow_failed_shards' is a share, from 0 to below 1"
     if settings.notify.timeout <= 0:
         yield ("notify", "timeout"), "'timeout' must be above 0 seconds"
-    for name in ("workers", "batch_size", "decode_threads"):
+    for name in ("workers", "batch_size", "decode_threads", "reads_per_node", "cpus_per_worker"):
         if getattr(settings.run, name) < 0:
             yield ("run", name), f"'{name}' must not be negative"
+    if (gpus := settings.run.gpus_per_worker) < 0 or (gpus > 1 and gpus % 1):
+        yield ("run", "gpus_per_worker"), f"'gpus_per_worker' is 0.5, 1 or 2, not {gpus:g}"
 
 
 def _thresholds(settings: Settings) -> Iterator[Problem]:

@@ -5,13 +5,12 @@ import os
 import re
 from datetime import UTC, datetime
 
-import fsspec
-
 from jobs.audit.checks import problems
 from jobs.yaml.dataclass import filled
 from jobs.yaml.nodes import Node, parse
 from pipelines.audit.settings import DEFAULT_LIMIT, Calibrated, Settings
 from pipelines.errors import UsageError
+from pipelines.io.reading import read_bytes
 from pipelines.io.urls import redact
 
 PLACEHOLDERS = ("name", "date", "week")
@@ -28,8 +27,7 @@ def read_settings(file: str, name: str | None = None, now: datetime | None = Non
     """
     place = redact(file)
     try:
-        with fsspec.open(file, "rt", encoding="utf-8") as opened:
-            text = opened.read()
+        text = read_bytes(file).decode("utf-8")
     except Exception as error:  # stores' own errors are no OSError
         why = redact(str(error)) or type(error).__name__
         raise UsageError(
@@ -142,8 +140,7 @@ def _is_file(words: str | None) -> bool:
 
 def _lines(node: Node, file: str) -> tuple[str, ...]:
     try:
-        with fsspec.open(file, "rt", encoding="utf-8") as opened:
-            lines = [line.strip() for line in opened]
+        lines = [line.strip() for line in read_bytes(file).decode("utf-8").splitlines()]
     except Exception as error:
         raise node.refuse(
             f"the file of concepts {redact(file)} cannot be read ({redact(str(error))}); give a "

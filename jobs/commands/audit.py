@@ -42,11 +42,11 @@ class Audit:
 def _preview(settings: object) -> None:
     import yaml
 
-    from jobs.environment import secrets
     from pipelines.audit.job import configuration
     from pipelines.audit.plan import plan_of
     from pipelines.audit.preview import preview
     from pipelines.audit.settings import Settings
+    from pipelines.environment import secrets
 
     assert isinstance(settings, Settings)
     understood = configuration(settings, secrets())
@@ -57,9 +57,9 @@ def _preview(settings: object) -> None:
 
 
 def _audit(settings: object, redo_changed: bool) -> None:
-    from jobs.environment import secrets
     from pipelines.audit.job import audit, exit_for
     from pipelines.audit.settings import Settings
+    from pipelines.environment import secrets
 
     assert isinstance(settings, Settings)
     verdict, untold = audit(settings, secrets(), redo_changed)

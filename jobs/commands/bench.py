@@ -16,6 +16,7 @@ Speed = Literal[
     "omp",
     "fit",
     "compare",
+    "query",
     "schedule",
     "scale",
 ]
@@ -34,7 +35,9 @@ class Bench:
     and drivers are killed at random. `memory`: ten times as many images take no more of it.
     `decode`, `compute` and `pipeline`: images per second, by parts and end to end. `omp`: sparse
     codes against scikit-learn, and against their matrix products. `fit`: RN50x16's 147,456 pairs
-    without codes. `compare`: two runs of that size. `gpu`: `compute` on an NVIDIA GPU.
+    without codes. `compare`: two runs of that size.
+    `query`: which images fire a pair, by the table that `nhd compact` makes and by the rows.
+    `gpu`: `compute` on an NVIDIA GPU.
     `concepts`: how well the rules of concept scores tell generated scenes apart; the table is also
     written to `concepts/table.md` in the folder."""
     out: str | None = None

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from jobs.arguments import Flag
+from jobs.arguments import CpusPerWorker, Flag, GpusPerWorker, ReadsPerNode, Workers, resources
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,10 @@ class Calibrate:
     """Images per forward pass; 0 means 32 on a CPU, 128 on a GPU."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the model runs."""
-    workers: int = 0
-    """Ray actors; 0 means one per GPU, or one per four CPU cores."""
+    workers: Workers = 0
+    cpus_per_worker: CpusPerWorker = 0.0
+    gpus_per_worker: GpusPerWorker = 0.0
+    reads_per_node: ReadsPerNode = 0
     in_process: Flag = False
     """Run here, without Ray."""
 
@@ -39,7 +41,7 @@ class Calibrate:
             folds=self.folds,
             batch_size=self.batch_size,
             device=self.device,
-            workers=self.workers,
+            resources=resources(self),
             in_process=self.in_process,
         )
         lens = run(plan)

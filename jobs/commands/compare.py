@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from jobs.arguments import names
+from jobs.terminal import terminal_width
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,9 @@ class Compare:
     def __call__(self) -> None:
         from pipelines.analyse.compare import ComparePlan
         from pipelines.analyse.compare import compare as run
+        from pipelines.analyse.written import plain
         from pipelines.errors import UsageError
+        from pipelines.terminal.changes import change_lines
 
         values = names(self.values)
         if len(values) not in (0, 2):
@@ -55,5 +58,7 @@ class Compare:
             cluster=self.cluster,
             seed=self.seed,
         )
-        print(run(plan).summary["verdict"])
-        print(f"report: {self.out.rstrip('/')}/index.html")
+        found = run(plan)
+        lines = change_lines(plain(found.findings), plain(found.summary), terminal_width())
+        print("\n".join(lines))
+        print(f"\nreport: {self.out.rstrip('/')}/index.html")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from jobs.arguments import Flag
+from jobs.terminal import terminal_width
 
 
 @dataclass(frozen=True)
@@ -19,4 +20,4 @@ class Demo:
     def __call__(self) -> None:
         from pipelines.demo import demo as run
 
-        run(self.out, self.images, self.in_process)
+        run(self.out, self.images, self.in_process, terminal_width())

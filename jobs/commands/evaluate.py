@@ -3,7 +3,16 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from jobs.arguments import Flag, names, usage
+from jobs.arguments import (
+    CpusPerWorker,
+    Flag,
+    GpusPerWorker,
+    ReadsPerNode,
+    Workers,
+    names,
+    resources,
+    usage,
+)
 
 
 @dataclass(frozen=True)
@@ -29,8 +38,10 @@ class Evaluate:
     """Images per forward pass; 0 means 32 on a CPU, 128 on a GPU."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the model runs."""
-    workers: int = 0
-    """Ray actors; 0 means one per GPU, or one per four CPU cores."""
+    workers: Workers = 0
+    cpus_per_worker: CpusPerWorker = 0.0
+    gpus_per_worker: GpusPerWorker = 0.0
+    reads_per_node: ReadsPerNode = 0
     in_process: Flag = False
     """Run here, without Ray."""
 
@@ -50,7 +61,7 @@ class Evaluate:
             out=self.out,
             batch_size=self.batch_size,
             device=self.device,
-            workers=self.workers,
+            resources=resources(self),
             in_process=self.in_process,
         )
         found = run(plan)

@@ -3,7 +3,17 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from jobs.arguments import Dtype, Flag, names, texts
+from jobs.arguments import (
+    CpusPerWorker,
+    Dtype,
+    Flag,
+    GpusPerWorker,
+    ReadsPerNode,
+    Workers,
+    names,
+    resources,
+    texts,
+)
 from pipelines.io.urls import redact
 
 
@@ -45,8 +55,10 @@ class Extract:
     """Where the model runs."""
     preprocess: Literal["fast", "exact"] = "fast"
     """`exact` is open_clip's own transform, bit by bit; `fast` rounds otherwise, on JPEGs only."""
-    workers: int = 0
-    """Ray actors; 0 means one per GPU, or one per four CPU cores."""
+    workers: Workers = 0
+    cpus_per_worker: CpusPerWorker = 0.0
+    gpus_per_worker: GpusPerWorker = 0.0
+    reads_per_node: ReadsPerNode = 0
     decode_threads: int = 0
     """Image-decoding threads per worker; 0 chooses by the number of cores."""
     in_process: Flag = False
@@ -77,7 +89,7 @@ class Extract:
             batch_size=self.batch_size,
             device=self.device,
             preprocess=self.preprocess,
-            workers=self.workers,
+            resources=resources(self),
             decode_threads=self.decode_threads,
             in_process=self.in_process,
             lease=self.lease_timeout,

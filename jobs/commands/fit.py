@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from jobs.arguments import Flag
+from jobs.terminal import terminal_width
 
 
 @dataclass(frozen=True)
@@ -15,8 +16,9 @@ class Fit:
     words: str | None = None
     """The dictionary: `scenes`, `common:30000` (needs wordfreq), or a file with one word per line.
     By default `scenes` for the tiny model and `common:10000` for others."""
-    atoms: int = 64
-    """Words per code; 0 for no codes, which on a large model take most of the time."""
+    atoms: int | None = None
+    """Words per code; 0 for no codes, which on a large model take most of the time. By default 64,
+    at most an eighth of the embedding's width."""
     templates: Flag = False
     """Embed words in open_clip's 80 templates rather than bare."""
     normalise: Literal["atom", "reference"] = "atom"
@@ -29,6 +31,7 @@ class Fit:
     def __call__(self) -> None:
         from pipelines.analyse.fit import FitPlan
         from pipelines.analyse.fit import fit as run
+        from pipelines.terminal.meanings import fit_lines
 
         plan = FitPlan(
             run=self.run,
@@ -40,7 +43,5 @@ class Fit:
             in_process=self.in_process,
         )
         summary = run(plan)
-        print(
-            f"{summary['pairs']} pairs fitted on {summary['images']} images, in "
-            f"{summary['dictionary']} words: {self.run.rstrip('/')}/fit"
-        )
+        print("\n".join(fit_lines(self.run, summary, terminal_width())))
+        print(f"\ntables: {self.run.rstrip('/')}/fit")

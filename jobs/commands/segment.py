@@ -3,7 +3,16 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from jobs.arguments import Flag, names, usage
+from jobs.arguments import (
+    CpusPerWorker,
+    Flag,
+    GpusPerWorker,
+    ReadsPerNode,
+    Workers,
+    names,
+    resources,
+    usage,
+)
 from pipelines.io.urls import redact
 
 
@@ -54,8 +63,10 @@ class Segment:
     """How many pictures to draw."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the model runs."""
-    workers: int = 0
-    """Ray actors; 0 means one per GPU, or one per four CPU cores."""
+    workers: Workers = 0
+    cpus_per_worker: CpusPerWorker = 0.0
+    gpus_per_worker: GpusPerWorker = 0.0
+    reads_per_node: ReadsPerNode = 0
     in_process: Flag = False
     """Run here, without Ray."""
     lease_timeout: float = 600.0
@@ -87,7 +98,7 @@ class Segment:
             maps=self.maps,
             overlays=self.overlays,
             device=self.device,
-            workers=self.workers,
+            resources=resources(self),
             in_process=self.in_process,
             lease=self.lease_timeout,
         )

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-import fsspec
-
 from jobs.yaml.nodes import Node, nearest
 from jobs.yaml.nodes import parse as parse_yaml
 from pipelines.errors import UsageError
+from pipelines.io.reading import read_bytes
+from pipelines.io.redaction import redact
 
 KEYS = ("title", "download", "expect", "steps")
 NOTES = {"download": ("what", "size", "from"), "expect": ("what", "paper", "see")}
@@ -74,10 +74,11 @@ def read_recipe(name: str) -> Recipe:
     if not name.endswith((".yaml", ".yml")):
         raise UsageError(f"there is no recipe '{name}'{nearest(name, packaged())}")
     try:
-        with fsspec.open(name, "rt", encoding="utf-8") as file:
-            return parse(file.read(), name)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"the recipe {name} cannot be read: {error}") from error
+        text = read_bytes(name).decode("utf-8")
+    except Exception as error:  # stores' own errors are no OSError
+        why = redact(str(error)) or type(error).__name__
+        raise UsageError(f"the recipe {redact(name)} cannot be read: {why}") from error
+    return parse(text, name)
 
 
 def parse(text: str, place: str) -> Recipe:

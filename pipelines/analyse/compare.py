@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from nhd_ops.shift import promised_effect, summary
 from pipelines.analyse.attribution import Attribution, Criteria
 from pipelines.analyse.clusters import Clustering, clustered, worst
 from pipelines.analyse.control import control
-from pipelines.analyse.domain import cross_fitted_auc
+from pipelines.analyse.domain import cross_fitted
 from pipelines.analyse.findings import (
     Finding,
     concept_family,
@@ -29,12 +30,16 @@ from pipelines.analyse.measure import Asked, decided
 from pipelines.analyse.missing import missing_findings, reject_findings
 from pipelines.analyse.pair_shifts import behind, pair_shifts
 from pipelines.analyse.permuted import agreement
+from pipelines.analyse.samples import flagged
 from pipelines.analyse.sides import Side, Sides, one_run, two_runs
 from pipelines.analyse.truth import truth_table
 from pipelines.analyse.written import write
 from pipelines.errors import UsageError
+from pipelines.io.listing import absolute
+from pipelines.io.urls import without_secrets
 
 MOST_PAIRS_LISTED = 100
+MOST_NAMED = 6
 CLASSIFY_ON = 20_000
 
 
@@ -94,6 +99,8 @@ class Comparison:
     trend: pd.DataFrame | None
     """With `by`: the mean of every concept for every value."""
     summary: dict[str, Any]
+    samples: pa.Table
+    """The flagged images (`pipelines.analyse.samples`)."""
 
     def of(self, kind: str) -> list[Finding]:
         """Findings of one kind."""
@@ -140,7 +147,8 @@ def analyse(plan: ComparePlan, sides: Sides) -> Comparison:
     _add_pairs_behind(concepts, sides, pairs)
     vectors = [side.embeddings(CLASSIFY_ON) for side in (sides.baseline, sides.current)]
     codes = first_codes(sides, CLASSIFY_ON)
-    overall = overall_finding(cross_fitted_auc(vectors[0], vectors[1], codes), criteria)
+    classified = cross_fitted(vectors[0], vectors[1], codes)
+    overall = overall_finding(classified.auc, criteria)
     rejects = reject_findings(sides, criteria, plan.cluster)
     missing = missing_findings(sides, criteria, plan.cluster)
     listed = _listed(pairs)
@@ -150,7 +158,8 @@ def analyse(plan: ComparePlan, sides: Sides) -> Comparison:
     numbers["permutations"] = agreement([*concepts, *labels], criteria)
     numbers["control"] = control(sides.baseline, families, criteria, vectors[0])
     trend = None if sides.trend is None else _trend(sides, plan.measure)
-    return Comparison(plan, sides, findings, pairs, truth_table(sides), trend, numbers)
+    samples = flagged(sides, findings, classified, plan.measure, plan.seed)
+    return Comparison(plan, sides, findings, pairs, truth_table(sides), trend, numbers, samples)
 
 
 def _add_pairs_behind(concepts: list[Finding], sides: Sides, pairs: pd.DataFrame | None) -> None:
@@ -228,15 +237,18 @@ def _summary(
 
 
 def verdict(shifted: list[Finding], tested: int) -> str:
-    """The finding in one sentence."""
+    """The finding in one sentence, which names the largest changes."""
     if not shifted:
         return f"None of {tested} concepts changed"
     words = {"up": "more", "down": "less", "none": "changed"}
-    named = ", ".join(f"{f['text']} ({words[f['direction']]})" for f in shifted)
+    named = ", ".join(f"{f['text']} ({words[f['direction']]})" for f in shifted[:MOST_NAMED])
+    if len(shifted) > MOST_NAMED:
+        named += f" and {len(shifted) - MOST_NAMED} more"
     return f"{len(shifted)} of {tested} concepts changed: {named}"
 
 
 def _provenance(side: Side) -> dict[str, Any]:
     plain = {k: v for k, v in side.info.items() if isinstance(v, str | int | float | bool)}
     counts = side.counts or {"rejected": None}
-    return {"name": side.name, "url": side.run.url, "images": len(side.rows), **counts, **plain}
+    url = absolute(without_secrets(side.run.url))  # exports read the run again, from any folder
+    return {"name": side.name, "url": url, "images": len(side.rows), **counts, **plain}

@@ -1,5 +1,8 @@
 """Classifiers that tell the two sides apart: as one headline number, and to weigh them equal."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
@@ -22,12 +25,31 @@ KNOTS = 9
 alone = threadpool_limits.wrap(limits=1, user_api="blas")
 
 
-@alone
+class CrossFitted(NamedTuple):
+    """What classifiers say of images that they were not fitted on."""
+
+    auc: Auc
+    baseline: np.ndarray
+    """[n] log odds of being of the current side; of different fits, so a little off each other."""
+    current: np.ndarray
+    """[m]"""
+
+
 def cross_fitted_auc(
     baseline: np.ndarray,
     current: np.ndarray,
     clusters: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Auc:
+    """The AUC of `cross_fitted` alone."""
+    return cross_fitted(baseline, current, clusters).auc
+
+
+@alone
+def cross_fitted(
+    baseline: np.ndarray,
+    current: np.ndarray,
+    clusters: tuple[np.ndarray, np.ndarray] | None = None,
+) -> CrossFitted:
     """How well unseen embeddings [n,D] and [m,D] reveal their side: 0.5 not at all, 1 always.
 
     A logistic regression on standardised embeddings, five folds; AUC and DeLong's error are taken
@@ -39,9 +61,23 @@ def cross_fitted_auc(
     if clusters is not None:
         return _clustered(baseline, current, clusters)
     rows = [np.arange(len(side)) % FOLDS for side in (baseline, current)]
-    parts = [delong(*_held_out(baseline, current, *(r == f for r in rows))) for f in range(FOLDS)]
+    scores = _scores(baseline, current, rows)
+    parts = [delong(*(s[r == f] for s, r in zip(scores, rows, strict=True))) for f in range(FOLDS)]
     error = np.sqrt(sum(part.error**2 for part in parts)) / FOLDS
-    return Auc(float(np.mean([part.auc for part in parts])), float(error) * _shared(FOLDS))
+    auc = Auc(float(np.mean([part.auc for part in parts])), float(error) * _shared(FOLDS))
+    return CrossFitted(auc, *scores)
+
+
+def _scores(
+    baseline: np.ndarray, current: np.ndarray, folds: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """[n] and [m]: every row's score by the classifier of the other folds."""
+    scores = [np.zeros(len(side)) for side in (baseline, current)]
+    for fold in range(int(folds[0].max()) + 1):
+        held = [f == fold for f in folds]
+        for into, rows, part in zip(scores, held, _held_out(baseline, current, *held), strict=True):
+            into[rows] = part
+    return scores
 
 
 def _shared(folds: int) -> float:
@@ -56,7 +92,7 @@ def _shared(folds: int) -> float:
 
 def _clustered(
     baseline: np.ndarray, current: np.ndarray, clusters: tuple[np.ndarray, np.ndarray]
-) -> Auc:
+) -> CrossFitted:
     """Folds of whole clusters; the error is that of the placements, by clusters.
 
     A placement is the share of the other side's scores that an image's score beats (DeLong), so
@@ -66,16 +102,16 @@ def _clustered(
     used = int(folds[0].max()) + 1
     placed = [np.zeros(len(side)) for side in (baseline, current)]
     weight = [1 / (used * np.bincount(f)[f]) for f in folds]
+    scores = _scores(baseline, current, folds)
     for fold in range(used):
         held = [f == fold for f in folds]
-        for into, rows, part in zip(
-            placed, held, placements(*_held_out(baseline, current, *held)), strict=True
-        ):
+        parts = placements(*(s[h] for s, h in zip(scores, held, strict=True)))
+        for into, rows, part in zip(placed, held, parts, strict=True):
             into[rows] = part
     auc = float(weight[0] @ placed[0])
-    parts = [w * (p - auc) for w, p in zip(weight, placed, strict=True)]
-    error, freedom = grouped_error(parts, clusters)
-    return Auc(auc, error * _shared(used), freedom)
+    deviations = [w * (p - auc) for w, p in zip(weight, placed, strict=True)]
+    error, freedom = grouped_error(deviations, clusters)
+    return CrossFitted(Auc(auc, error * _shared(used), freedom), *scores)
 
 
 def _held_out(

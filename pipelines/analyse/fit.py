@@ -26,6 +26,7 @@ from pipelines.run.cluster import parallel
 
 UNIT_COMPONENTS = 4
 BLOCK = 8192  # units per Ray task; a single block is done right here
+MOST_ATOMS = 64
 PROBE = 256  # directions that are coded first, to see how long it takes
 
 
@@ -35,8 +36,10 @@ class FitPlan:
 
     run: str
     words: str | None = None
-    atoms: int = 64
-    """0 for no codes; directions are named by their nearest words all the same."""
+    atoms: int | None = None
+    """0 for no codes; directions are named by their nearest words all the same. By default 64, at
+    most an eighth of the embedding's width: longer codes fit anything, and their weights say little
+    of any word."""
     templates: bool = False
     normalise: Literal["atom", "reference"] = "atom"
     """How atoms are scaled; see `sparse_code.prepare_dictionary`."""
@@ -44,8 +47,13 @@ class FitPlan:
     in_process: bool = False
 
     def __post_init__(self) -> None:
-        if self.atoms < 0:
+        if self.atoms is not None and self.atoms < 0:
             raise UsageError(f"atoms is {self.atoms}, but must not be negative")
+
+    def length(self, dictionary: Dictionary) -> int:
+        """How many words a code has."""
+        words, width = dictionary.atoms.shape
+        return min(min(MOST_ATOMS, width // 8) if self.atoms is None else self.atoms, words)
 
 
 def fit(plan: FitPlan) -> dict[str, Any]:
@@ -72,7 +80,8 @@ def fit_moments(
     top = components.top_images(moments)
     images = exemplar_images(run, top.ids[:, :EXEMPLARS])
     signs = components.signs(moments, top)
-    codes = (_codes if plan.atoms else _nearest)(directions, signs, dictionary, plan)
+    atoms = plan.length(dictionary)
+    codes = (_codes if atoms else _nearest)(directions, signs, dictionary, plan)
     neurons, heads = _neurons(moments, geometry, plan), _heads(moments, geometry, plan)
     words = names(codes.nearest, dictionary)
     written = {
@@ -82,7 +91,7 @@ def fit_moments(
         "pairs": tables.pair_table(moments, geometry, signs, words, top, images, info["labels"]),
         "polysemanticity": alike_table(alike_units(run, moments, geometry)),
     }
-    if plan.atoms:
+    if atoms:
         written["codes"] = tables.code_table(codes.indices, codes.coefficients, dictionary)
     else:
         run.delete("fit", "codes.parquet")  # of an earlier fit with other signs, perhaps
@@ -121,7 +130,7 @@ def _codes(directions: Directions, signs: Tensor, dictionary: Dictionary, plan: 
     """The first PROBE directions are coded right here, and tell how long the others will take."""
     probe, rest = torch.arange(directions.pairs).tensor_split([PROBE])
     blocks = [block for block in torch.split(rest, BLOCK) if len(block)]
-    atoms = min(plan.atoms, len(dictionary.words))
+    atoms = plan.length(dictionary)
     shared = (directions, signs, dictionary.atoms, atoms)
     alone = plan.in_process or len(blocks) < 2
     # A Ray task has one thread.
@@ -192,7 +201,7 @@ def _summary(
         "pairs_of_negative_sign": int((signs < 0).sum()),
         "words": plan.words or "default",
         "dictionary": len(dictionary.words),
-        "atoms": min(plan.atoms, len(dictionary.words)),
+        "atoms": plan.length(dictionary),
         "normalise": plan.normalise,
         "fit_on": plan.fit_on,
         "exemplars": EXEMPLARS,

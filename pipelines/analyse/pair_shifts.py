@@ -15,6 +15,7 @@ from nhd_ops.pair_moments import PairMoments
 from nhd_ops.shift import Summary, dependent, false_discovery
 from nhd_ops.skewed import careful_shift
 from pipelines.analyse.attribution import Criteria
+from pipelines.analyse.followed import Comoments, closest, comoments, correlation
 from pipelines.analyse.sides import Concept, Side, Sides
 from pipelines.lens.known_pairs import pairs_of_lens
 
@@ -80,18 +81,12 @@ def correlations(sides: Sides, concept: Concept) -> np.ndarray:
     """
     runs = {side.run.url: side for side in (sides.baseline, sides.current)}
     parts = [_comoments(side, concept) for side in runs.values()]
-    together, own, pairs = (sum(column, np.zeros(1)) for column in zip(*parts, strict=True))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        r: np.ndarray = np.nan_to_num(together / np.sqrt(own * pairs), posinf=0, neginf=0)
-    return r
+    return correlation(*(sum(column, np.zeros(1)) for column in zip(*parts, strict=True)))
 
 
-def _comoments(side: Side, concept: Concept) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Σ of products, of squared similarities and of squared coefficients, all centred."""
+def _comoments(side: Side, concept: Concept) -> Comoments:
     index = [c["slug"] for c in side.info["concepts"]].index(concept.slug)
-    moments = side.moments.concepts
-    own = np.array([float(moments.m2[index])])
-    return _flat(moments.comoment[index]), own, _flat(side.moments.pairs.m2)
+    return comoments(side.moments, index)
 
 
 def behind(
@@ -112,11 +107,7 @@ def behind(
 
 def _add_followed(table: pd.DataFrame, sides: Sides) -> None:
     """The concept that each pair's coefficient follows most closely, and the correlation."""
-    best, where = np.zeros(len(table)), np.zeros(len(table), np.int64)
-    for i, concept in enumerate(sides.concepts):
-        r = correlations(sides, concept)
-        closer = np.abs(r) > np.abs(best)
-        best, where = np.where(closer, r, best), np.where(closer, i, where)
+    best, where = closest((correlations(sides, concept) for concept in sides.concepts), len(table))
     table["concept"] = np.array([c.text for c in sides.concepts], object)[where]
     table["concept_r"] = best * table["sign"].to_numpy()
 

@@ -72,8 +72,8 @@ def _confirmed(findings: Sequence[Mapping[str, Any]], criteria: Criteria) -> lis
         f"{often} confirm all that passes by q (family-wise p of at most {limit:.2g})."
         if not refused
         else f"{often} do not confirm {refused} (family-wise p above {limit:.2g}): not counted, "
-        "though q is small, because skewed values on sides of unequal size give such differences "
-        "by chance more often than q says."
+        f"though q is below {alpha:.2g}, as both tests must agree. Permutations hold whatever the "
+        "distribution of the values; q takes their means to be normal."
     ]
     if only:
         sentences.append(

@@ -1,12 +1,14 @@
 """The model that a run was made with, loaded again and held against what the run says of it."""
 
 from dataclasses import replace
+from typing import Any
 
 from pipelines.errors import UsageError
 from pipelines.io.store import Run
 from pipelines.model_spec import How
 from pipelines.models import LoadedModel, load_model
 
+MUST_AGREE = {"weights_sha256": "model weights", "preprocess_id": "preprocessing"}
 WAYS: tuple[How, ...] = ("fast", "exact")
 
 
@@ -29,3 +31,14 @@ def preprocessing_of(run: Run, loaded: LoadedModel) -> How:
     raise UsageError(
         f"the preprocessing of {run.info['model']} is no longer that of {run.url}: extract it again"
     )
+
+
+def same_numbers(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """UsageError where two runs, by their run.json, were not made with the same model."""
+    for field, noun in MUST_AGREE.items():
+        if one.get(field) != other.get(field):
+            raise UsageError(
+                f"the runs have different {noun} ({str(one.get(field))[:12]} and "
+                f"{str(other.get(field))[:12]}), so their numbers mean different things; "
+                "extract both with the same model"
+            )

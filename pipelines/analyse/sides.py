@@ -14,10 +14,10 @@ import pyarrow as pa
 from nhd_ops.moments import Moments
 from nhd_ops.pair_moments import PairMoments
 from pipelines.analyse.measure import measures_of
+from pipelines.analyse.same_model import same_numbers
 from pipelines.errors import UsageError
 from pipelines.io.store import Run
 
-MUST_AGREE = {"weights_sha256": "model weights", "preprocess_id": "preprocessing"}
 FEWEST_IMAGES = 30
 _MAPPED = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
 """Whole numbers and booleans with missing values stay what they are."""
@@ -39,7 +39,7 @@ class Side:
     run: Run
     info: dict[str, Any]
     rows: pd.DataFrame
-    """shard, key, the measures of every concept, and the labels; in hash order."""
+    """shard, key, width, height, every concept's measures, and the labels; in hash order."""
     moments: Moments
     """Of the whole run, also where the side is one bucket of it; without extremes and units."""
     pairs: PairMoments | None
@@ -103,13 +103,7 @@ def two_runs(baseline: str, current: str, seed: int, cluster: str = "auto") -> S
     """The whole of two runs; UsageError if their numbers cannot be compared."""
     runs = Run(baseline), Run(current)
     infos = [run.info for run in runs]
-    for field, noun in MUST_AGREE.items():
-        if infos[0].get(field) != infos[1].get(field):
-            raise UsageError(
-                f"the runs have different {noun} ({_short(infos[0].get(field))} and "
-                f"{_short(infos[1].get(field))}), so their numbers mean different things; "
-                "extract both with the same model"
-            )
+    same_numbers(*infos)
     concepts, labels = _shared(infos, "concepts"), _shared(infos, "labels")
     if not concepts:
         raise UsageError("the runs share no concept; extract both with the same --concepts")
@@ -169,7 +163,8 @@ def _cluster_column(infos: list[dict[str, Any]], cluster: str) -> list[str]:
 
 
 def _columns(concepts: list[Concept], labels: list[str], measures: tuple[str, ...]) -> list[str]:
-    return ["shard", "key", *(f"{m}_{c.slug}" for c in concepts for m in measures), *labels]
+    measured = [f"{m}_{c.slug}" for c in concepts for m in measures]
+    return ["shard", "key", "width", "height", *measured, *labels]
 
 
 def _side(
@@ -182,7 +177,7 @@ def _side(
     for column, nulls in missing.items():
         frame[column] = nulls.to_numpy()
     moments, records = run.moments(units=False), run.records()
-    rows = _hash_order(frame, seed)
+    rows = hash_order(frame, seed)
     return Side(name, run, info, rows, moments, moments.pairs, _counts(records), records)
 
 
@@ -191,7 +186,7 @@ def _as_text(values: pd.Series) -> pd.Series:
     return values.astype(object).map(str, na_action="ignore")
 
 
-def _hash_order(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
+def hash_order(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
     """By hash of the key; the shard only breaks ties, as its id depends on where the data lie."""
     hashed = pd.util.hash_array(rows["key"].to_numpy(object), hash_key=f"{seed:016d}"[-16:])
     order = np.lexsort((rows["shard"].to_numpy(str), rows["key"].to_numpy(str), hashed))
@@ -248,7 +243,3 @@ def _matrix(column: pa.ChunkedArray) -> np.ndarray:
     joined = column.combine_chunks()
     flat: np.ndarray = joined.flatten().to_numpy(zero_copy_only=False)
     return flat.reshape(len(joined), -1)
-
-
-def _short(value: Any) -> str:
-    return str(value)[:12]

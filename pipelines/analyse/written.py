@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def write(comparison: "Comparison") -> None:
     """JSON of everything, Parquet of what is a table; the page is another matter."""
     out = comparison.plan.out.rstrip("/")
-    write_json(f"{out}/findings.json", _plain(comparison.findings))
-    write_json(f"{out}/summary.json", _plain(comparison.summary))
+    write_json(f"{out}/findings.json", plain(comparison.findings))
+    write_json(f"{out}/summary.json", plain(comparison.summary))
     scalars = [
         {k: v for k, v in f.items() if not isinstance(v, dict | list)} for f in comparison.findings
     ]
@@ -30,13 +30,14 @@ def write(comparison: "Comparison") -> None:
         if frame is not None:
             table = pa.Table.from_pandas(frame, preserve_index=False)
             write_parquet(f"{out}/{name}.parquet", table)
+    write_parquet(f"{out}/samples.parquet", comparison.samples)
 
 
-def _plain(value: Any) -> Any:
-    """JSON has no NaN and no infinity, and numpy's numbers are not its own."""
+def plain(value: Any) -> Any:
+    """As JSON holds it, which has no NaN and no infinity, and numpy's numbers are not its own."""
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     value = value.item() if isinstance(value, np.generic) else value
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.audit.series import parsed
 from pipelines.audit.settings import Settings
 from pipelines.audit.step import Facts, Inputs
 from pipelines.errors import Incomplete, UsageError
@@ -140,7 +141,7 @@ class Extraction:
             preprocess=settings.model.preprocess,
             batch_size=how.batch_size,
             device=how.device,
-            workers=how.workers,
+            resources=how.resources,
             decode_threads=how.decode_threads,
             in_process=how.in_process,
             lease=how.lease_timeout,
@@ -159,7 +160,9 @@ def lens_id(lens: str | None) -> str | None:
     if lens is None:
         return None
     try:
-        found: str = json.loads(Run(lens).read("lens.json"))["id"]
+        found = parsed(Run(lens).read("lens.json"), f"{lens.rstrip('/')}/lens.json")
     except FileNotFoundError as error:
         raise UsageError(f"{lens} is not a lens: it has no lens.json") from error
-    return found
+    if not isinstance(found, dict) or not isinstance(known := found.get("id"), str):
+        raise UsageError(f"{lens} is damaged: its lens.json has no id; calibrate again")
+    return known

@@ -4,11 +4,10 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any
 
 from pipelines.audit.hook import deliver
-from pipelines.audit.pages import audit_page, series_page, trend_section
+from pipelines.audit.pages import PAGES_VERSION, audit_page, model_in, series_page
 from pipelines.audit.plan import NOTES, AuditPlan, plan_of
 from pipelines.audit.series import SCHEMA_VERSION, Series, Verdict
 from pipelines.audit.settings import Settings
@@ -18,7 +17,6 @@ from pipelines.audit.verdict import verdict_of
 from pipelines.errors import Incomplete, UsageError
 from pipelines.extract.job import code_version
 from pipelines.io.urls import redact
-from pipelines.pages.study import Section
 from pipelines.run import lock
 from pipelines.run.cluster import ray_session
 
@@ -69,41 +67,48 @@ def _run_steps(plan: AuditPlan) -> None:
 
 
 def _write(series: Series, verdict: Verdict) -> None:
-    """The verdict, then what is made from all verdicts; nothing is written that is there."""
-    name = verdict["name"]
-    series.save(verdict, "audits", name, "verdict.json")
+    """The verdict, then what is made from all verdicts; nothing is written that is there.
+
+    The audits beside it in the series have links to it, so their pages are made again as well.
+    """
+    series.save(verdict, "audits", verdict["name"], "verdict.json")
     verdicts = series.verdicts()
+    place = [found["name"] for found in verdicts].index(verdict["name"])
+    for i in range(max(0, place - 1), min(len(verdicts), place + 2)):
+        _write_page(series, verdicts, i)
     trend = trend_of(verdicts)
-    until = [one for one in verdicts if one["number"] <= verdict["number"]]
-
-    @cache
-    def section(number: int) -> Section:
-        last = next(one for one in verdicts if one["number"] == number)
-        return trend_section(trend[trend["number"] <= number], last)
-
-    def own() -> None:
-        page = audit_page(verdict, section(verdict["number"]))
-        series.put(page.encode(), "audits", name, "index.html")
 
     def of_series() -> None:
         series.put(trend_bytes(trend), "trend.parquet")
-        page = series_page(verdicts, section(verdicts[-1]["number"]))
-        series.put(page.encode(), "index.html")
+        series.put(series_page(verdicts).encode(), "index.html")
 
-    page = f"audits/{name}/index.html"
-    _once(series, until, ("audits", name, NOTES, "page.json"), own, page)
-    _once(series, verdicts, (NOTES, "pages.json"), of_series, "trend.parquet", "index.html")
+    made_of = {"verdicts": digest(verdicts)}
+    _once(series, made_of, (NOTES, "pages.json"), of_series, "trend.parquet", "index.html")
+
+
+def _write_page(series: Series, verdicts: list[Verdict], i: int) -> None:
+    """The page of one audit; it links to the audit after it, and tells only what was before."""
+    name, until = verdicts[i]["name"], verdicts[: i + 1]
+    following = verdicts[i + 1]["name"] if i + 1 < len(verdicts) else None
+    model = series.load("audits", name, "report", "page.json") if verdicts[i]["report"] else None
+
+    def own() -> None:
+        page = audit_page(until, following, model_in(model))
+        series.put(page.encode(), "audits", name, "index.html")
+
+    made_of = {"verdicts": digest(until), "following": following, "report": digest(model)}
+    _once(series, made_of, ("audits", name, NOTES, "page.json"), own, f"audits/{name}/index.html")
 
 
 def _once(
     series: Series,
-    verdicts: list[Verdict],
+    made_of: dict[str, Any],
     note: tuple[str, ...],
     make: Callable[[], None],
     *files: str,
 ) -> None:
-    """Make files unless they are there, and noted to be made of these verdicts."""
-    made_of = {"verdicts": digest(verdicts), "code_version": code_version()}
+    """Make files unless they are there, and noted to be made of the same."""
+    made_of = made_of | {"code_version": code_version(), "pages": PAGES_VERSION}
     if series.load(*note) != made_of or not all(series.folder.exists(file) for file in files):
         make()
         series.save(made_of, *note)

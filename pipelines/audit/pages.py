@@ -1,185 +1,205 @@
-"""The page of an audit and that of its series."""
+"""The page of an audit and that of its series: made from verdicts, and from what `compare` kept.
 
-from collections.abc import Sequence
+The page of an audit is the report under the audit's verdict, with the trend up to that audit; one
+with nothing to compare with goes without the report. Nothing is measured here.
+"""
+
+from collections.abc import Iterator, Sequence
 from typing import Any
+from urllib.parse import quote
 
-import pandas as pd
-
-from pipelines.audit import figures
+from pipelines.audit.axes import written
+from pipelines.audit.history import history_of
 from pipelines.audit.limits import size_of
+from pipelines.audit.readings import ORDER, row_of
 from pipelines.audit.series import Verdict
-from pipelines.pages.numbers import fixed, percent, probability, signed
-from pipelines.pages.study import Figure, Section, Study, study_page
+from pipelines.pages import report
+from pipelines.pages.numbers import percent
+from pipelines.pages.page import SCRIPTS, page
+from pipelines.pages.report import Model
 
-MOST_PANELS = 6
+LOOK = {
+    "styles": (*report.STYLES, "audit.css"),
+    "scripts": (*SCRIPTS, "audit.js"),
+}
+PAGES_VERSION = 3  # raised when the pages of the same verdicts look different
 STATES = {
-    "crossed": "CROSSED", "changed": "changed, within its limit", "follows": "follows from others",
+    "crossed": "crossed", "changed": "changed, within its limit", "follows": "follows from others",
     "passed": "passed", "off": "not watched",
 }  # fmt: skip
-ORDER = list(STATES)
+COUNTS = {
+    "crossed": "crossed", "changed": "changed within their limits", "follows": "follow from others",
+    "passed": "passed", "off": "not watched",
+}  # fmt: skip
+"""Of several thresholds."""
+KINDS = {
+    "pairs": "pair family", "auc": "classifier", "missing": "missing values", "rejects": "share",
+}  # fmt: skip
+INDEX = "index.html"
 
 
-def audit_page(verdict: Verdict, trend: Section) -> str:
-    """The page of one audit; `trend` reaches up to it."""
-    first, *more = verdict["sentence"].split("; ")
-    sections = []
-    if verdict["causes"]:
-        sections.append(Section("Causes", table=_causes(verdict)))
-    if verdict["follows"]:
-        text = "They vanish when images are weighted so that both sides have as much of the causes."
-        sections.append(Section("Changed only because of others", text, _follows(verdict)))
-    sections += [trend, Section("Thresholds", _explained(verdict), _thresholds(verdict))]
-    if failed := verdict["failed_shards"]:
-        table = pd.DataFrame(failed)[["url", "error"]]
-        sections.append(Section("Shards that failed, as the configuration allows", table=table))
-    return study_page(
-        Study(
-            title=_upper(first),
-            lead=" ".join([*(f"{_upper(clause)}." for clause in more), _lead(verdict)]),
-            sections=sections,
-            provenance=_provenance(verdict),
-            kicker=f"{verdict['audit']} · audit {verdict['number']}, {verdict['name']}: "
-            f"{verdict['state']}",
-        )
+def audit_page(verdicts: Sequence[Verdict], following: str | None, model: Model | None) -> str:
+    """The page of the last of these verdicts, which are all up to it.
+
+    Args:
+        following: the name of the next audit, if there is one by now.
+        model: `page.json` of its report; None where there is none, or one of another version.
+    """
+    verdict = verdicts[-1]
+    title, *clauses = verdict["sentence"].split("; ")
+    before = verdicts[-2]["name"] if len(verdicts) > 1 else None
+    return page(
+        "audit/page.html",
+        **LOOK,
+        v=verdict,
+        title=_upper(title),
+        clauses=[_upper(clause) for clause in clauses],
+        links={"before": _beside(before), "after": _beside(following)},
+        before=before,
+        after=following,
+        told_apart=_auc(verdict, model),
+        crossed=[_crossed(row, verdicts) for row in _in_order(verdict) if _is_crossed(row)],
+        follows=list(_follows(verdict)),
+        limits=[_limit(row) for row in _in_order(verdict)],
+        against=_against(verdict),
+        history=history_of(verdicts),
+        contents=_contents(verdicts, model),
+        url=_beside,
+        counts=COUNTS,
+        **_of_the_report(model),
     )
 
 
-def series_page(verdicts: Sequence[Verdict], trend: Section) -> str:
+def series_page(verdicts: Sequence[Verdict]) -> str:
     """The page of a series: its latest verdict, the trend, and all audits."""
     last = verdicts[-1]
-    crossed = [verdict for verdict in verdicts if verdict["state"] == "crossed"]
-    table = pd.DataFrame(
-        [
-            {"number": v["number"], "audit": v["name"], "state": v["state"], "images": v["images"],
-             "rejects": v["rejects"], "AUC": v["auc"], "verdict": _upper(v["sentence"])}
-            for v in reversed(verdicts)
-        ]
-    )  # fmt: skip
-    first, *more = last["sentence"].split("; ")
-    count = f"{len(crossed)} of {len(verdicts)} audits crossed a limit."
-    audits = Section("Audits", table=table, percentages=("rejects",))
-    return study_page(
-        Study(
-            title=f"{last['name']}: {first}",
-            lead=" ".join([*(f"{_upper(clause)}." for clause in more), count]),
-            sections=[trend, audits],
-            provenance={"latest audit": last["page"], "run": last["run"]},
-            kicker=f"{last['audit']} · series of audits",
-        )
+    title, *clauses = last["sentence"].split("; ")
+    return page(
+        "audit/series.html",
+        **LOOK,
+        v=last,
+        title=_upper(title),
+        clauses=[_upper(clause) for clause in clauses],
+        told_apart=_auc(last, None),
+        count=len([verdict for verdict in verdicts if verdict["state"] == "crossed"]),
+        verdicts=list(reversed(verdicts)),
+        history=history_of(verdicts),
+        sentence=lambda verdict: _upper(verdict["sentence"]),
+        url=lambda name: f"audits/{quote(name)}/{INDEX}",
     )
 
 
-def _lead(verdict: Verdict) -> str:
-    baseline = verdict["baseline"]
-    against = ""
-    if baseline is not None:
-        which = {"reference": "the reference", "run": "a fixed run"}.get(baseline["kind"])
-        which = which or f"the audit {baseline['name']}"
-        against = f", compared with {baseline['images']:,} of {which}"
-    used = f"{verdict['images']:,} images{against}; {percent(verdict['rejects'])} of the samples"
-    return f"{used} could not be used."
+def model_in(found: Any) -> Model | None:
+    """What a `page.json` holds, if a page of this version can be made from it."""
+    fits = isinstance(found, dict) and found.get("schema_version") == report.VERSION
+    return found if fits else None
 
 
-def _explained(verdict: Verdict) -> str:
-    text = (
-        "A limit on a concept, label or pair is crossed by a change that is as large, is sure, and "
-        "does not merely follow from another. d is in standard deviations, h in arcsine units; "
-        "intervals are at 95 %."
-    )
-    sure = (
-        f"A series in which nothing changes raises any false alarm with a probability of at most "
-        f"{percent(verdict['false_alarms'])}; this audit may take {verdict['alpha']:.2g} of it."
-    )
-    least = verdict["detectable_effect"]
-    more = f" At this size a change of d = {fixed(least)} is found four times in five."
-    limits = [r["limit"] for r in verdict["thresholds"] if r["kind"] == "concept" and r["limit"]]
-    if least and limits and min(limits) < least:
-        more += " Smaller ones, though above their limit, are found less often."
-    return f"{text}\n\n{sure}{more if least else ''}"
+def _of_the_report(model: Model | None) -> dict[str, Any]:
+    """What the parts of the report ask for, from this folder; `m` is None where there is none."""
+    if model is None:
+        return {"m": None}
+    return report.context(model) | {"beside": "in the folder report"}
 
 
-def _thresholds(verdict: Verdict) -> pd.DataFrame:
-    rows = sorted(
-        verdict["thresholds"],
-        key=lambda row: (ORDER.index(row["state"]), -_reach(row), row["name"]),
-    )
-    return pd.DataFrame(
-        [
-            {"threshold": row["kind"], "name": row["text"], "value": _shown(row, "value"),
-             "interval": _interval(row), "q": probability(row["q"]), "limit": row["limit"],
-             "state": STATES[row["state"]]}
-            for row in rows
-        ]
-    )  # fmt: skip
+def _contents(verdicts: Sequence[Verdict], model: Model | None) -> list[tuple[str, str]]:
+    """Id and short name of every section that the page has."""
+    verdict = verdicts[-1]
+    own = [("crossed", "Crossed"), ("history", "Trend"), ("limits", "Limits")]
+    lacking = {"crossed"} if verdict["state"] != "crossed" else set()
+    lacking |= {"history"} if len(verdicts) == 1 else set()
+    theirs = [("alone", "Comparison")] if model is None else model["contents"]
+    failed = [("run-health", "Failed shards")] if verdict["failed_shards"] else []
+    kept = [entry for entry in own if entry[0] not in lacking]
+    return [*kept, *theirs, *failed, ("audit-provenance", "This audit")]
 
 
-def _reach(row: dict[str, Any]) -> float:
-    """How much of its limit a value takes up."""
-    return size_of(row["value"]) / (row["limit"] or 1.0)
-
-
-def _causes(verdict: Verdict) -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {"cause": row["text"], "kind": row["kind"], "effect": _shown(row, "effect"),
-             "interval": _interval(row), "limit": row["limit"], "since": row["since"]}
-            for row in verdict["causes"]
-        ]
-    )  # fmt: skip
-
-
-def _follows(verdict: Verdict) -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {"name": row["text"], "kind": row["kind"], "effect": signed(row["effect"], 2),
-             "because of": ", ".join(row["explained_by"])}
-            for row in verdict["follows"]
-        ]
-    )  # fmt: skip
-
-
-def _shown(row: dict[str, Any], key: str) -> str:
-    """Effects have a sign; an AUC and rates have none."""
-    if row["kind"] in ("rejects", "missing"):
-        return percent(row[key])
-    return fixed(row[key], 3) if row["kind"] == "auc" else signed(row[key], 2)
-
-
-def _interval(row: dict[str, Any]) -> str:
-    if row["low"] is None:
-        return "–"
-    shown = fixed if row["kind"] == "auc" else signed
-    return f"{shown(row['low'], 2)} to {shown(row['high'], 2)}"
-
-
-def _first(verdict: Verdict) -> list[str]:
-    """The concepts of an audit, those that matter most in it first."""
-    rows = [row for row in verdict["thresholds"] if row["kind"] == "concept"]
-    rows.sort(key=lambda row: (ORDER.index(row["state"]), -size_of(row["value"])))
-    return [row["text"] for row in rows]
-
-
-def trend_section(trend: pd.DataFrame, last: Verdict) -> Section:
-    """The trend up to an audit: concepts that ever raised an alarm first, then its largest."""
-    order = _first(last)
-    alarmed = set(trend.loc[trend["alarm"], "concept"])
-    shown = sorted(order, key=lambda concept: concept not in alarmed)[:MOST_PANELS]
-    pictures = [Figure(figures.totals(trend), "AUC, rejects and images over the audits")]
-    if shown:
-        alt = f"Effects over the audits: {', '.join(shown)}"
-        pictures.insert(0, Figure(figures.effects(trend, shown), alt))
-    text = (
-        "Each audit against its own baseline. Dashed lines are limits, red squares alarms, bars "
-        f"intervals at 95 %. {len(shown)} of {len(order)} concepts are shown."
-    )
-    return Section("Trend", text, figures=pictures)
+def _beside(name: str | None) -> str | None:
+    """From the page of one audit to that of another."""
+    return None if name is None else f"../{quote(name)}/{INDEX}"
 
 
 def _upper(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
-def _provenance(verdict: Verdict) -> dict[str, Any]:
-    baseline = verdict["baseline"] or {}
-    names = ("run", "report", "measure", "alpha", "config_sha256")
-    return {name: verdict[name] for name in names} | {"baseline": baseline.get("run", "none")}
+def _in_order(verdict: Verdict) -> list[dict[str, Any]]:
+    """The thresholds, the most urgent first, and of those the nearest to its limit."""
+    return sorted(
+        verdict["thresholds"],
+        key=lambda row: (ORDER.index(row["state"]), -_part(row), row["name"]),
+    )
+
+
+def _part(row: dict[str, Any]) -> float:
+    """How much of its limit a value takes up."""
+    return size_of(row["value"]) / (row["limit"] or 1.0)
+
+
+def _is_crossed(row: dict[str, Any]) -> bool:
+    return bool(row["state"] == "crossed")
+
+
+def _auc(verdict: Verdict, model: Model | None) -> dict[str, Any] | None:
+    """AUC, its interval and its limit; without a limit the interval is the report's."""
+    if verdict["auc"] is None:
+        return None
+    row = row_of(verdict, "auc", "auc") or {"limit": None, "low": None, "high": None}
+    if row["low"] is None and model is not None:
+        overall = model["findings"]["overall"]
+        row = row | {"low": overall["low"], "high": overall["high"]}
+    return {name: row[name] for name in ("low", "high", "limit")} | {"value": verdict["auc"]}
+
+
+def _limit(row: dict[str, Any]) -> dict[str, Any]:
+    """One threshold, as it is written."""
+    kind = row["kind"]
+    interval = ""
+    if row["low"] is not None:
+        interval = f"{written(kind, row['low'])} to {written(kind, row['high'])}"
+    return row | {
+        "label": KINDS.get(kind, kind),
+        "text": "unusable samples" if kind == "rejects" else row["text"],
+        "shown": "beyond measure" if row["value"] is None else written(kind, row["value"]),
+        "interval": interval,
+        "limit_shown": _plain(kind, row["limit"]),
+        "part": None if row["limit"] is None or row["value"] is None else _part(row),
+        "says": STATES[row["state"]],
+    }
+
+
+def _plain(kind: str, limit: float | None) -> str:
+    """A limit as the configuration gives it, but shares as percentages."""
+    if limit is None:
+        return ""
+    return percent(limit) if kind in ("rejects", "missing") else f"{limit:g}"
+
+
+def _crossed(row: dict[str, Any], verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """One limit that was crossed: since which audit, and how many in a row."""
+    entries = verdicts[-1]["crossed"]
+    since = next(
+        entry["since"]
+        for entry in entries
+        if (entry["threshold"], entry["name"]) == (row["kind"], row["name"])
+    )
+    names = [verdict["name"] for verdict in verdicts]
+    count = len(names) - names.index(since)
+    return _limit(row) | {"since": since, "count": count}
+
+
+def _follows(verdict: Verdict) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """What changed only because of others, by its causes."""
+    causes = dict.fromkeys(" and ".join(row["explained_by"]) for row in verdict["follows"])
+    for cause in causes:
+        rows = [row for row in verdict["follows"] if " and ".join(row["explained_by"]) == cause]
+        yield cause, [row | {"shown": written(row["kind"], row["effect"])} for row in rows]
+
+
+def _against(verdict: Verdict) -> str:
+    """What it was compared with, in a few words."""
+    baseline = verdict["baseline"]
+    if baseline is None:
+        return ""
+    kinds = {"reference": "the reference", "run": "a fixed run"}
+    return kinds.get(baseline["kind"]) or f"the audit {baseline['name']}"

@@ -15,9 +15,11 @@ from pipelines.errors import UsageError
 from pipelines.extract.job import code_version
 from pipelines.io.store import Run
 from pipelines.io.urls import redact
+from pipelines.pages.report import VERSION
 
 NOTES = "done"  # the folder of notes
-REPORT = ("index.html", "findings.json", "summary.json")
+REPORT = ("index.html", "findings.json", "summary.json", "page.json")
+"""What any report must have; one of an older version, without page.json, is made again."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,7 @@ def _calibrate(settings: Settings, how: Calibration, run: str, out: str) -> Fact
         out=out,
         candidates=how.candidates,
         device=running.device,
-        workers=running.workers,
+        resources=running.resources,
         in_process=running.in_process,
         batch_size=running.batch_size,
         lease=running.lease_timeout,
@@ -207,6 +209,7 @@ def _comparison(plan: AuditPlan, opposite: Opposite, after: tuple[str, ...]) -> 
             "compare": [how.measure, how.floor, how.cluster, how.seed],
             "alpha": plan.alarms.each,
             "code_version": code_version(),
+            "page": VERSION,
         }
 
     note = ("audits", settings.name, NOTES, "compare.json")
@@ -217,8 +220,8 @@ def _comparison(plan: AuditPlan, opposite: Opposite, after: tuple[str, ...]) -> 
         there = Run(plan.report).names("")
         if not there:
             return "there is no report"
-        wanted = (plan.series.load(*note) or {}).get("files", REPORT)
-        gone = [name for name in wanted if name not in there]
+        noted = (plan.series.load(*note) or {}).get("files", [])
+        gone = [name for name in sorted({*REPORT, *noted}) if name not in there]
         return f"the report lacks {', '.join(gone)}" if gone else ""
 
     run = partial(_compare, plan, opposite)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pipelines.model_spec import How, ModelSpec
+from pipelines.run.resources import Resources
 
 Limits = dict[str, float | None]
 
@@ -145,7 +146,13 @@ class Running:
     """How extraction runs; nothing here changes a number."""
 
     workers: int = 0
-    """Ray actors; 0 means one per GPU, or one per four CPU cores."""
+    """Ray actors; 0 means as many as the nodes have room for, also those that join later."""
+    cpus_per_worker: float = 0.0
+    """CPUs of each worker; 0 means 4 where nodes have them, 1 beside a GPU."""
+    gpus_per_worker: float = 0.0
+    """GPUs of each worker, also parts such as 0.5; 0 means one where the model runs on it."""
+    reads_per_node: int = 0
+    """Files that the workers of a node read from a store at once; 0 sets no limit."""
     in_process: bool = False
     """Run in one process, without Ray."""
     batch_size: int = 0
@@ -156,6 +163,13 @@ class Running:
     """Image-decoding threads per worker; 0 chooses."""
     lease_timeout: float = 600.0
     """Seconds without any progress after which a worker is ended."""
+
+    @property
+    def resources(self) -> Resources:
+        """What a step may take of the cluster."""
+        return Resources(
+            self.workers, self.cpus_per_worker, self.gpus_per_worker, self.reads_per_node
+        )
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ MEASURES = {
     "fit": "fit",
     "compare": "compare",
     "concepts": "concepts",
+    "query": "query",
 }
 """What can be measured → the module here whose `measure(folder, seed)` does it."""
 

@@ -1,7 +1,10 @@
 """What differs between two runs over the same input: rows, rejects, coefficients, moments."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import pyarrow as pa
 import torch
 
 from nhd_ops.moments import Moments, to_tensors
@@ -26,14 +29,19 @@ class Difference:
     """Files that are not what their commit records say."""
 
 
-def difference(expected: Run, found: Run) -> Difference:
-    """Compare a run with one that is taken to be right."""
+def difference(
+    expected: Run, found: Run, name: Callable[[str], str] = lambda shard: shard
+) -> Difference:
+    """Compare a run with one that is taken to be right.
+
+    `name` is what a shard goes by: its id, or less of it for shards that lie at other URLs.
+    """
     columns = ["shard", "key", "pairs", "coefficients", "embedding"]
-    right = {(r["shard"], r["key"]): r for r in expected.images(columns).to_pylist()}
-    rows = found.images(columns).to_pylist()
+    right = {(r["shard"], r["key"]): r for r in _named(expected.images(columns), name)}
+    rows = _named(found.images(columns), name)
     seen = {(r["shard"], r["key"]) for r in rows}
     rejects = [
-        {(r["shard"], r["key"], r["reason"]) for r in run.rejects().to_pylist()}
+        {(r["shard"], r["key"], r["reason"]) for r in _named(run.rejects(), name)}
         for run in (expected, found)
     ]
     return Difference(
@@ -45,6 +53,10 @@ def difference(expected: Run, found: Run) -> Difference:
         moments=_furthest(expected.moments(), found.moments()),
         files=len(list(commit.check(found))),
     )
+
+
+def _named(table: pa.Table, name: Callable[[str], str]) -> list[dict[str, Any]]:
+    return [row | {"shard": name(row["shard"])} for row in table.to_pylist()]
 
 
 def _furthest(expected: Moments, found: Moments) -> float:

@@ -18,6 +18,7 @@ from pipelines.io.store import Run
 from pipelines.io.urls import fingerprint
 from pipelines.model_spec import ModelSpec
 from pipelines.run.progress import PHASES
+from pipelines.run.resources import Resources
 from pipelines.run.runner import Done
 
 UNITS = {"heads": 8, "neurons": 512, "pairs": 4096, "width": 128}  # the tiny model's
@@ -63,5 +64,5 @@ class Writer:
 
 
 if __name__ == "__main__":
-    extract(Plan(sys.argv[1], sys.argv[2], ModelSpec(), workers=1), Writer)
+    extract(Plan(sys.argv[1], sys.argv[2], ModelSpec(), resources=Resources(1)), Writer)
     print(time.process_time())

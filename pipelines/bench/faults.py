@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from pipelines.bench.difference import Difference, difference
-from pipelines.bench.nodes import Nodes, cluster, extraction, kill
+from pipelines.bench.nodes import ONE, Nodes, cluster, extraction, kill
 from pipelines.bench.result import Result
 from pipelines.errors import Incomplete
 from pipelines.io import shards
@@ -87,7 +87,7 @@ def soak(folder: str, count: int = 200, every: float = 8.0, seed: int = 0) -> So
     random_ = random.Random(seed)
     pattern = _input(f"{folder}/shards", count)
     found = Soak(shards=count, images=count * PER_SHARD)
-    with cluster(2) as nodes, open(f"{folder}/drivers.log", "w+b") as log:
+    with cluster(ONE, ONE) as nodes, open(f"{folder}/drivers.log", "w+b") as log:
         start = time.monotonic()
         _expect(_driver(nodes, pattern, f"{folder}/calm", log).wait(LIMIT), log)
         found.calm = time.monotonic() - start

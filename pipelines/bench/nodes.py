@@ -2,15 +2,18 @@
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from pipelines.errors import Incomplete
 
@@ -19,13 +22,23 @@ START = 90.0  # seconds that a node may take to join
 TRIES = 3
 
 
+class Has(NamedTuple):
+    """What a node says that it has."""
+
+    cpus: int = 1
+    gpus: int = 0
+
+
+ONE = Has()
+
+
 class Nodes:
-    """A head with no CPU for work, and nodes of one CPU; all of them real `ray start` processes.
+    """A head with no CPU for work, and other nodes; all of them real `ray start` processes.
 
     Ray's ports listen on all interfaces; a token of this cluster's own guards them.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, *nodes: Has) -> None:
         self.folder = tempfile.mkdtemp(prefix="nhd-", dir="/tmp")  # Ray's sockets need short paths
         self.environment = private_environment() | {
             "RAY_AUTH_MODE": "token",
@@ -35,15 +48,15 @@ class Nodes:
         self.started = 0
         self.head = self._up(
             "--head", "--port=0", "--num-cpus=0", "--include-dashboard=false",
-            f"--temp-dir={self.folder}",
+            f"--ray-client-server-port={_free_port()}", f"--temp-dir={self.folder}",
         )  # fmt: skip
         self.address = Path(self.folder, "ray_current_cluster").read_text().strip()
         self.environment["RAY_ADDRESS"] = self.address
-        for _ in range(count):
-            self.nodes.append(self._up(*self._joining()))
+        for has in nodes:
+            self.nodes.append(self._up(*self._joining(has)))
 
-    def _joining(self) -> list[str]:
-        return [f"--address={self.address}", "--num-cpus=1"]
+    def _joining(self, has: Has = ONE) -> list[str]:
+        return [f"--address={self.address}", f"--num-cpus={has.cpus}", f"--num-gpus={has.gpus}"]
 
     def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
@@ -78,6 +91,15 @@ class Nodes:
         """Process ids of the actors."""
         return [pid for node in self.nodes for pid in descendants(node.pid, "ray::_Actor")]
 
+    def drain(self, index: int) -> None:
+        """Tell Ray that a node will be taken away, as an autoscaler does for a spot instance."""
+        told = "\0".join(_command_line(pid) for pid in descendants(self.nodes[index].pid, ""))
+        node = re.findall(r"--node_id=(\w+)", told)[0]
+        command = [sys.executable, "-m", "ray.scripts.scripts", "drain-node", "--node-id", node]
+        command += ["--address", self.address, "--reason", "DRAIN_NODE_REASON_PREEMPTION"]
+        command += ["--reason-message", "drained by nhd bench"]
+        subprocess.run(command, env=self.environment, check=True, capture_output=True)
+
     def lose(self, index: int) -> None:
         """Kill a node: its raylet and all that runs under it."""
         end(self.nodes.pop(index))
@@ -91,20 +113,28 @@ class Nodes:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def _free_port() -> int:
+    """A head ends itself when the port of its client server is another head's, by default 10001."""
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        return int(asked.getsockname()[1])
+
+
 @contextlib.contextmanager
-def cluster(count: int) -> Iterator[Nodes]:
-    """A cluster of `count` nodes for a while."""
-    nodes = Nodes(count)
+def cluster(*nodes: Has) -> Iterator[Nodes]:
+    """A cluster of these nodes, besides its head, for a while."""
+    there = Nodes(*nodes)
     try:
-        yield nodes
+        yield there
     finally:
-        nodes.close()
+        there.close()
 
 
 def private_environment() -> dict[str, str]:
     """That of this process, without what ties it to another cluster; one thread per process."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
-    return kept | {"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
+    patient = {"RAY_raylet_start_wait_time_s": f"{START:.0f}"}  # where cores are few
+    return kept | patient | {"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
 
 
 def extraction(pattern: str, out: str) -> list[str]:

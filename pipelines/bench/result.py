@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pipelines.terminal.aligned import aligned
+
 
 @dataclass(frozen=True)
 class Result:
@@ -54,6 +56,4 @@ class Result:
 
 def table(results: Iterable[Result]) -> list[str]:
     """Results as aligned lines."""
-    rows = [result.cells() for result in results]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return aligned([result.cells() for result in results])

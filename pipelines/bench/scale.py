@@ -4,9 +4,11 @@ whether it was measured, promised or assumed. `infra/scale.md` holds the tables 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import ceil
 
 from pipelines.bench.result import Result
 from pipelines.extract.groups import LEAST, SHARE, full_size
+from pipelines.io.reading import BLOCK
 
 IMAGES = (1_000_000, 100_000_000, 5_000_000_000)
 GPUS = (1, 8, 256)
@@ -164,8 +166,8 @@ def _flow() -> Iterable[list[str]]:
     for gpus in GPUS:
         rate = RATE * gpus
         shards = rate / IMAGES_PER_SHARD
-        # A shard is looked at before and after it is read once; rows and record are written.
-        requests = 5 * shards
+        # A shard is looked at before and after it is read; rows and record are written.
+        requests = (4 + ceil(IMAGES_PER_SHARD * IMAGE / BLOCK)) * shards
         moments = MOMENTS / (full_size({"pairs": PAIRS}, 0) * IMAGES_PER_SHARD)
         yield [
             str(gpus),

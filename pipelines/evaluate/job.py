@@ -1,7 +1,6 @@
 """The evaluation job: labelled images in, one file of counts per shard, then tables and a page."""
 
 import json
-import os
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -44,6 +43,7 @@ from pipelines.model_spec import How, ModelSpec
 from pipelines.run import lock
 from pipelines.run.cluster import ray_session
 from pipelines.run.configuration import same_configuration
+from pipelines.run.identity import job_in
 from pipelines.run.pool import device_of, pool_of
 from pipelines.run.watched import run_watched
 
@@ -119,7 +119,6 @@ def _settings(
         design=design,
         batch_size=plan.batch_size or (ON_GPU if device.startswith("cuda") else ON_CPU),
         device=device,
-        decode_threads=min(8, max(2, (os.cpu_count() or 2) // max(1, plan.workers))),
     )
 
 
@@ -137,9 +136,10 @@ def _count(
     def keep(counts: dict[str, Any]) -> None:
         write_json(out.at("counts", f"{counts['shard']}.json"), counts)
 
-    build = partial(Evaluator, settings)
-    with pool_of(build, settings.device, plan.workers, plan.in_process, plan.lease) as pool:
-        failed = run_watched(pool, waiting, held, keep)
+    job = job_in(out, "evaluate")
+    build = job.worker(partial(Evaluator, settings))
+    with pool_of(build, settings.device, plan.resources, plan.in_process, plan.lease) as pool:
+        failed = run_watched(pool, waiting, held, job, keep)
     if failed:
         (_, url), error = failed[0]
         raise Incomplete(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pipelines.errors import UsageError
 from pipelines.run.lease import LEASE
+from pipelines.run.resources import OPEN, Resources
 
 ATOMS = (4, 8, 16, 32, 64, 128)
 FRACTIONS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
@@ -33,7 +34,7 @@ class EvaluatePlan:
     """Of the random choices that ablation by importance is held against."""
     batch_size: int = 0
     device: str = "auto"
-    workers: int = 0
+    resources: Resources = OPEN
     in_process: bool = False
     lease: float = LEASE
 

@@ -21,6 +21,7 @@ from pipelines.io.stream import Clock
 from pipelines.io.urls import fingerprint
 from pipelines.model_spec import How, ModelSpec
 from pipelines.models import load_model
+from pipelines.run import log
 from pipelines.run.runner import Done
 
 SEEN = ("read", "rejected", "unlabelled", "unknown")
@@ -39,7 +40,7 @@ class Settings:
     design: Design
     batch_size: int
     device: str
-    decode_threads: int
+    decode_threads: int = 0
 
 
 class Evaluator:
@@ -77,7 +78,12 @@ class Evaluator:
 
     def work(self, item: tuple[str, str]) -> Done:
         """Count a shard, given its id and URL."""
-        shard, url = item
+        with log.shard(item[0]) as told:
+            counts = self._counts_of(*item)
+            told |= {name: counts[name] for name in SEEN}
+        return Done(counts)
+
+    def _counts_of(self, shard: str, url: str) -> dict[str, Any]:
         source = fingerprint(url) if isinstance(self.source, Images) else None
         seen, counts = Counter(dict.fromkeys(SEEN, 0)), _Counts()
         name = url if isinstance(self.source, Images) else shard
@@ -92,7 +98,7 @@ class Evaluator:
                 self.images += len(batch.told)
                 self.clock.add("forward", start)
         self.rejected += seen["rejected"]
-        return Done({"shard": shard, "source": source, **seen, **counts.as_json()})
+        return {"shard": shard, "source": source, **seen, **counts.as_json()}
 
     def _count(self, batch: Decomposed, counts: "_Counts") -> None:
         if not bool(batch.embedding.isfinite().all()):

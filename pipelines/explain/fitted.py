@@ -54,7 +54,8 @@ class Fitted:
             neurons = torch.arange(self.directions.neurons)
         moments = self.moments.neurons
         covariance = moments.comoment[neurons] / moments.count
-        return sub_concepts.head_shares(covariance, self.directions.neuron_gram(neurons))
+        exact = self.directions.to(dtype=torch.float64)  # whatever the number of threads
+        return sub_concepts.head_shares(covariance, exact.neuron_gram(neurons))
 
     def signed(self, pairs: Tensor) -> Tensor:
         """sign·u/‖u‖ of some pairs: [P] → [P,D]."""

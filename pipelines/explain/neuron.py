@@ -2,7 +2,6 @@
 
 import torch
 
-from nhd_ops import extremes
 from nhd_ops.spatial_maps import neuron_maps
 from nhd_ops.sub_concepts import strong_heads
 from pipelines.errors import UsageError
@@ -11,8 +10,9 @@ from pipelines.explain.rows import (
     EXEMPLARS,
     Row,
     Sheet,
-    exemplars,
     facts,
+    neuron_extremes,
+    own_exemplars,
     pair_exemplars,
     pair_facts,
     pair_look,
@@ -46,8 +46,7 @@ def neuron_sheet(fitted: Fitted, neuron: int, heads: list[int] | None = None) ->
 
 
 def _neuron_row(fitted: Fitted, neuron: int) -> Row:
-    keys = fitted.moments.neurons.keys[neuron, :EXEMPLARS]
-    norms, ids = extremes.unpack(keys[keys != extremes.EMPTY])
+    largest = neuron_extremes(fitted, torch.tensor([neuron]), EXEMPLARS)
     row = fitted.neurons.iloc[neuron]
     names = ("explained_variance_ratio", "importance", "inertia", "clarity", "polysemanticity")
     found = {"neuron": neuron, **facts(row, names), "words": words(row)}
@@ -58,7 +57,7 @@ def _neuron_row(fitted: Fitted, neuron: int) -> Row:
         f"neuron {neuron}",
         (", ".join(found["words"]), "all heads together", explained, *strength(found)),
         found,
-        exemplars(fitted, ids, norms),
+        own_exemplars(fitted, largest),
         lambda features: neuron_maps(fitted.pool, features, neuron, gram),
     )
 

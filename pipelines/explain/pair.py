@@ -3,14 +3,18 @@
 import math
 from typing import Any
 
-from nhd_ops import extremes
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
 from pipelines.errors import UsageError
 from pipelines.explain.fitted import Fitted
 from pipelines.explain.rows import (
     EXEMPLARS,
     Row,
     Sheet,
-    exemplars,
+    own_exemplars,
+    pair_extremes,
     pair_facts,
     pair_look,
     strength,
@@ -41,7 +45,7 @@ def pair_sheet(fitted: Fitted, head: int, neuron: int) -> Sheet:
         )
     pair = fitted.pair(head, neuron)
     found = pair_facts(fitted, pair)
-    found |= {"code": _code(fitted, pair), "labels": _labels(fitted, pair)}
+    found |= {"code": _code(fitted, pair), "labels": labels_of(fitted, pair)}
     sign = "positive" if found["sign"] > 0 else "negative"
     return Sheet(
         f"pair-{head}-{neuron}",
@@ -55,33 +59,46 @@ def pair_sheet(fitted: Fitted, head: int, neuron: int) -> Sheet:
 def _side(fitted: Fitted, found: dict[str, Any], side: int) -> Row:
     """Images of the largest s (side +1) or of the smallest (side -1)."""
     pair = found["pair"]
-    keys = (fitted.moments.largest if side > 0 else fitted.moments.smallest)[pair, :EXEMPLARS]
-    values, ids = extremes.unpack(keys[keys != extremes.EMPTY])
+    extremes = pair_extremes(fitted, torch.tensor([pair]), side, EXEMPLARS)
     name = "positive" if side > 0 else "negative"
     lines = (*strength(found), f"mean {found['mean'] * found['direction_norm']:.3g}")
-    shown = exemplars(fitted, ids, values * side * found["direction_norm"])
+    shown = own_exemplars(fitted, extremes)
     which = "largest" if side > 0 else "smallest"
     row_facts = {"side": name, "described_by_words": found["sign"] == side}
     first = (f"{which} coefficients",)
     return Row(f"{name} side", (*first, *lines), row_facts, shown, pair_look(fitted, pair))
 
 
-def _code(fitted: Fitted, pair: int) -> list[dict[str, Any]] | None:
-    """The pair's sparse code in order of selection; None where the fit made no codes."""
+def codes_of(fitted: Fitted, pairs: list[int]) -> dict[int, tuple[tuple[str, float], ...]] | None:
+    """Words and coefficients of sparse codes in order of selection; None where the fit made none.
+
+    A pair whose code is empty is left out.
+    """
     if not fitted.run.exists("fit", "codes.parquet"):
         return None
-    table = fitted.run.table("fit/codes.parquet").to_pandas()
-    rows = table[table["pair"] == pair].sort_values("rank")
-    both = zip(rows["word"], rows["coefficient"], strict=True)
-    return [{"word": str(word), "coefficient": float(value)} for word, value in both]
+    table = fitted.run.table("fit/codes.parquet")
+    chosen = table.filter(pc.is_in(table["pair"], pa.array(pairs, pa.int32())))
+    rows = chosen.sort_by([("pair", "ascending"), ("rank", "ascending")])
+    found: dict[int, list[tuple[str, float]]] = {}
+    columns = [rows[name].to_pylist() for name in ("pair", "word", "coefficient")]
+    for pair, word, coefficient in zip(*columns, strict=True):
+        found.setdefault(pair, []).append((word, coefficient))
+    return {pair: tuple(code) for pair, code in found.items()}
 
 
-def _labels(fitted: Fitted, pair: int) -> dict[str, float]:
+def labels_of(fitted: Fitted, pair: int) -> dict[str, float]:
     """r with each label of the run, strongest first; those that do not vary are left out."""
     row = fitted.pairs.iloc[pair]
     found = {name: float(row[f"r_{name}"]) for name in fitted.info["labels"]}
     known = {name: r for name, r in found.items() if not math.isnan(r)}
     return dict(sorted(known.items(), key=lambda item: -abs(item[1])))
+
+
+def _code(fitted: Fitted, pair: int) -> list[dict[str, Any]] | None:
+    codes = codes_of(fitted, [pair])
+    if codes is None:
+        return None
+    return [{"word": word, "coefficient": value} for word, value in codes.get(pair, ())]
 
 
 def _code_line(found: dict[str, Any]) -> str:

@@ -9,8 +9,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from nhd_ops import extremes
 from nhd_ops.spatial_maps import SpatialMaps, spatial_maps
-from pipelines.analyse.exemplars import exemplar_images
+from pipelines.analyse.exemplars import names_of
 from pipelines.explain.fitted import Fitted
 
 EXEMPLARS = 10
@@ -53,13 +54,35 @@ class Sheet:
     rows: tuple[Row, ...]
 
 
-def exemplars(fitted: Fitted, ids: Tensor, values: Tensor) -> tuple[Exemplar, ...]:
-    """Images by row number [n], with their numbers [n]."""
-    images = exemplar_images(fitted.run, ids)
-    return tuple(
-        Exemplar(images.shards[place], images.keys[place], float(value))
-        for place, value in zip(images.places(ids), values, strict=True)
-    )
+def exemplars(
+    found: tuple[Tensor, Tensor], names: dict[int, tuple[str, str]]
+) -> list[tuple[Exemplar, ...]]:
+    """The extremes [U,k] of U units, given the names of the images."""
+    return [
+        tuple(Exemplar(*names[i], value) for value, i in zip(row, ids, strict=True) if i >= 0)
+        for row, ids in zip(found[0].tolist(), found[1].tolist(), strict=True)
+    ]
+
+
+def own_exemplars(fitted: Fitted, found: tuple[Tensor, Tensor]) -> tuple[Exemplar, ...]:
+    """`exemplars` of one unit."""
+    return exemplars(found, names_of(fitted.run, found[1]))[0]
+
+
+def pair_extremes(fitted: Fitted, pairs: Tensor, side: int, k: int) -> tuple[Tensor, Tensor]:
+    """The images of the k largest s (side +1) or smallest (-1): s·‖u‖ and row numbers, [P,k].
+
+    NaN and -1 where a run has fewer images.
+    """
+    keys = (fitted.moments.largest if side > 0 else fitted.moments.smallest)[pairs, :k]
+    values, ids = extremes.unpack(keys)
+    norms = torch.tensor(fitted.pairs["direction_norm"].to_numpy())[pairs]
+    return values * side * norms[:, None], ids
+
+
+def neuron_extremes(fitted: Fitted, neurons: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The images of the k largest norms of neurons' contributions, as `pair_extremes`."""
+    return extremes.unpack(fitted.moments.neurons.keys[neurons, :k])
 
 
 def pair_exemplars(fitted: Fitted, pair: int) -> tuple[Exemplar, ...]:

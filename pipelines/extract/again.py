@@ -18,6 +18,7 @@ from pipelines.io.images import Decoded
 from pipelines.io.preprocess import stacked
 from pipelines.io.store import Run
 from pipelines.io.stream import Clock, batches
+from pipelines.run.cores import decode_threads
 
 ROWS_AT_ONCE = 64  # of dense coefficients
 
@@ -43,7 +44,7 @@ class Images:
 
     def __init__(self, decomposer: Decomposer, size: int, threads: int) -> None:
         self.decomposer, self.size = decomposer, size
-        self.pool = ThreadPoolExecutor(threads)
+        self.pool = ThreadPoolExecutor(decode_threads(threads))
 
     def batches(
         self, url: str, tell: Tell, seen: Counter[str], clock: Clock

@@ -1,6 +1,6 @@
 """Which shards are leased and committed together: the largest first, in groups that shrink."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from statistics import fmean
 
 from pipelines.extract.settings import Group
@@ -16,14 +16,13 @@ LEAST = 33  # and is full at one part in LEAST of the full size, however little 
 Shard = tuple[str, str]  # id, URL
 
 
-def groups_of(
-    waiting: list[Shard], sizes: Mapping[str, float], workers: int, most: int
-) -> list[Group]:
+class Groups(Iterator[Group]):
     """Every shard in one group, the groups in the order in which they should be leased.
 
     Guided self-scheduling (Polychronopoulos and Kuck, 1987) in units of size rather than shards,
     and largest first: at the end workers wait for small groups of small shards only. `nhd bench
-    schedule` holds it against other rules.
+    schedule` holds it against other rules. Each group is cut when it is asked for, for as many
+    workers as there are by then.
 
     Args:
         waiting: in any order.
@@ -31,19 +30,46 @@ def groups_of(
         workers: how many groups are worked on at a time.
         most: the full size of a group, in shards of average size.
     """
-    left = sum(sizes[shard] for shard, _ in waiting)
-    full = most * left / max(1, len(waiting))
-    found: list[list[Shard]] = []
-    room = 0.0
-    for shard in sorted(waiting, key=lambda shard: (-sizes[shard[0]], shard[0])):
-        size = sizes[shard[0]]
-        if not found or size > room:
-            found.append([])
-            room = max(full / LEAST, min(full, left / (SHARE * workers)))
-        found[-1].append(shard)
-        room -= size
-        left -= size
-    return [Group(tuple(sorted(members))) for members in found]
+
+    def __init__(
+        self,
+        waiting: list[Shard],
+        sizes: Mapping[str, float],
+        workers: Callable[[], int],
+        most: int,
+    ) -> None:
+        self.sizes, self.workers = sizes, workers
+        self.left = sum(sizes[shard] for shard, _ in waiting)
+        self.full = most * self.left / max(1, len(waiting))
+        smallest_first = sorted(waiting, key=lambda shard: (-sizes[shard[0]], shard[0]))[::-1]
+        self.waiting = smallest_first  # the next is its last
+        self.last = 1
+
+    def __next__(self) -> Group:
+        """The next group."""
+        if not self.waiting:
+            raise StopIteration
+        members: list[Shard] = []
+        share = self.left / (SHARE * self.workers())
+        room = max(self.full / LEAST, min(self.full, share))
+        while self.waiting and (not members or self.sizes[self.waiting[-1][0]] <= room):
+            members.append(self.waiting.pop())
+            size = self.sizes[members[-1][0]]
+            room -= size
+            self.left -= size
+        self.last = len(members)
+        return Group(tuple(sorted(members)))
+
+    def __length_hint__(self) -> int:
+        """About how many are left: as many as if all were like the last."""
+        return -(-len(self.waiting) // self.last)
+
+
+def groups_of(
+    waiting: list[Shard], sizes: Mapping[str, float], workers: int, most: int
+) -> list[Group]:
+    """All the `Groups` for a number of workers that does not change."""
+    return list(Groups(waiting, sizes, lambda: workers, most))
 
 
 def full_size(units: Mapping[str, int], waiting: int) -> int:

@@ -1,7 +1,6 @@
 """The extraction job: images in, committed rows, moments and rejects out; resumable by shard."""
 
 import importlib.metadata
-import os
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
@@ -23,6 +22,7 @@ from pipelines.model_spec import ModelSpec
 from pipelines.run import lock
 from pipelines.run.cluster import ray_session
 from pipelines.run.configuration import same_configuration
+from pipelines.run.identity import KEY, job_in, new_id
 from pipelines.run.pool import device_of, pool_of
 from pipelines.run.runner import Worker
 
@@ -64,11 +64,12 @@ def _extract(
     with ExitStack() as stack:
         held = stack.enter_context(lock.held(target, _say))
         settings = replace(settings, holder=held.token)
+        job = job_in(target, "extract", new_id(target))
         pool = stack.enter_context(
             pool_of(
-                partial(factory, settings),
+                job.worker(partial(factory, settings)),
                 settings.device,
-                plan.workers,
+                plan.resources,
                 plan.in_process,
                 plan.lease,
             )
@@ -76,8 +77,8 @@ def _extract(
         description = pool.describe()
         info = _identity(settings) | description
         _same_configuration(target, info)
-        work = Work(target, held, _say)
-        work.prepare(info | _circumstances(plan), urls)
+        work = Work(target, held, _say, job)
+        work.prepare({KEY: job.run} | info | _circumstances(plan), urls)
         changed = work.changed(sources, redo=plan.redo_changed)
         failed = work.run(pool, sources, description["units"])
         held.beat()
@@ -160,7 +161,6 @@ def _settings(
     types |= rows.infer_types(new, _peek(urls)) if new else {}
     types |= dict.fromkeys(plan.labels, "bool")
     device = device_of(plan.device, plan.in_process)
-    threads = plan.decode_threads or min(8, max(2, (os.cpu_count() or 2) // max(1, plan.workers)))
     return Settings(
         out=plan.out,
         model=plan.model,
@@ -175,7 +175,7 @@ def _settings(
         batch_size=plan.batch_size,
         device=device,
         preprocess=plan.preprocess,
-        decode_threads=threads,
+        decode_threads=plan.decode_threads,
         lens=lens,
     )
 
@@ -200,7 +200,7 @@ def _identity(settings: Settings) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "model": settings.model.name,
         "pretrained": settings.model.pretrained,
-        "checkpoint": settings.model.checkpoint,
+        "checkpoint": settings.model.checkpoint and without_secrets(settings.model.checkpoint),
         "dtype": settings.dtype,
         "concepts": [
             {"slug": s, "text": t}

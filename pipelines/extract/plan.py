@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pipelines.model_spec import How, ModelSpec
 from pipelines.run.lease import LEASE
+from pipelines.run.resources import OPEN, Resources
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Plan:
     batch_size: int = 0
     device: str = "auto"
     preprocess: How = "fast"
-    workers: int = 0
+    resources: Resources = OPEN
     decode_threads: int = 0
     in_process: bool = False
     lease: float = LEASE

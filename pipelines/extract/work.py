@@ -4,15 +4,17 @@ import json
 from typing import Any
 
 from pipelines.errors import Incomplete, UsageError
-from pipelines.extract.groups import full_size, groups_of, sizes_of
+from pipelines.extract.groups import Groups, full_size, sizes_of
 from pipelines.extract.settings import Group
 from pipelines.io import commit, shards
 from pipelines.io.files import write_json
 from pipelines.io.store import Run
 from pipelines.io.urls import Fingerprint, redact, without_secrets
+from pipelines.run import log
+from pipelines.run.identity import Job
 from pipelines.run.lock import Held
-from pipelines.run.progress import Progress
 from pipelines.run.runner import Pool, Summary, run
+from pipelines.run.watched import Watch
 
 COUNTS = ("read", "written", "rejected")
 Sources = dict[str, Fingerprint | None]
@@ -22,8 +24,8 @@ Failed = list[tuple[Group, Exception]]
 class Work:
     """A locked run folder and what is known of it; holds nothing per image."""
 
-    def __init__(self, target: Run, held: Held, say: Any) -> None:
-        self.target, self.held, self.say = target, held, say
+    def __init__(self, target: Run, held: Held, say: Any, job: Job) -> None:
+        self.target, self.held, self.say, self.job = target, held, say, job
         self.records: dict[str, commit.Record] = {}
         self.failed_before: set[str] = set()
         self.listed: list[str] = []
@@ -89,8 +91,8 @@ class Work:
             self.say(f"{already} already done")
         self.records = {}
         most = full_size(units, len(waiting))
-        groups = groups_of(waiting, sizes_of(sources), pool.size, most)
-        shown = Progress(len(waiting))
+        groups = Groups(waiting, sizes_of(sources), lambda: pool.size, most)
+        watch = Watch(self.job, len(waiting))
         before, noted = len(self.done), 0
 
         def tick(summary: Summary, totals: list[dict[str, Any]]) -> None:
@@ -99,12 +101,12 @@ class Work:
             for group, error in summary.failed[noted:]:
                 self._note_failure(group, error)
             noted = len(summary.failed)
-            shown.update(len(self.done) - before, noted, totals)
+            watch.update(summary, len(self.done) - before, totals)
 
         try:
-            return run(pool, groups, self._keep, halves, tick, shown.say).failed
+            return run(pool, groups, self._keep, halves, tick, watch.say).failed
         finally:
-            shown.close()
+            watch.close()
 
     def _keep(self, records: list[dict[str, Any]]) -> None:
         """Commit a group, if the folder is still ours."""
@@ -117,6 +119,8 @@ class Work:
         commit.commit(self.target, records)
         for record in records:
             self._count(record)
+            told = {name: record[name] for name in ("shard", *COUNTS)}
+            log.event("shard_committed", f"{record['shard']} committed", **told)
             if (name := f"{record['shard']}.json") in self.failed_before:
                 self.target.delete("failed", name)
 
@@ -125,6 +129,7 @@ class Work:
             why = redact(f"{type(error).__name__}: {error}")
             found = {"shard": shard, "url": without_secrets(url), "error": why}
             write_json(self.target.at("failed", f"{shard}.json"), found)
+            log.event("shard_given_up", f"{shard} is given up: {why}", "error", **found)
 
     def close(self, failed: Failed, changed: list[str], asked: int) -> dict[str, int]:
         """The folder's totals; Incomplete if shards failed or committed ones have changed."""

@@ -5,7 +5,9 @@ worker that dies leaves nothing that a reader would see.
 """
 
 import ctypes
+import socket
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import cached_property
@@ -25,7 +27,9 @@ from pipelines.io.store import Run
 from pipelines.io.stream import Clock, batches
 from pipelines.io.urls import fingerprint, without_secrets
 from pipelines.models import load_model
-from pipelines.run import holder
+from pipelines.run import holder, log
+from pipelines.run.cores import decode_threads
+from pipelines.run.identity import KEY
 from pipelines.run.runner import Done
 
 
@@ -34,6 +38,7 @@ class Extractor:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.leaving = False
         self.run = Run(settings.out)
         spec = settings.model
         loaded = load_model(
@@ -51,9 +56,10 @@ class Extractor:
             lens,
         )
         self.transform: Transform = loaded.pixels
-        self.threads = ThreadPoolExecutor(settings.decode_threads)
+        self.threads = ThreadPoolExecutor(decode_threads(settings.decode_threads))
         self.clock = Clock()
-        self.images, self.rejected = 0, 0
+        self.images = self.bytes = 0
+        self.reasons: Counter[str] = Counter()
         self.measurer = Measurer(self.decomposer, settings)
         self.batch = self.measurer.fits
         dense = self.decomposer.geometry.directions.heads if settings.keep == "dense" else 0
@@ -62,8 +68,11 @@ class Extractor:
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
-        """What every file says of its origin: run.json."""
-        return {"nhd": self.run.info}
+        """What every file says of its origin: run.json, but for the run's id.
+
+        So the same shards give the same bytes in every run.
+        """
+        return {"nhd": {name: value for name, value in self.run.info.items() if name != KEY}}
 
     def describe(self) -> dict[str, Any]:
         """See Decomposer."""
@@ -71,9 +80,12 @@ class Extractor:
 
     def progress(self) -> dict[str, Any]:
         """Running totals since this worker started."""
+        reasons = dict(self.reasons)
         return {
             "images": self.images,
-            "rejects": self.rejected,
+            "rejects": sum(reasons.values()),
+            "reasons": reasons,
+            "bytes": self.bytes,
             "seconds": dict(self.clock.seconds),
             "notes": list(self.measurer.notes),
         }
@@ -81,15 +93,22 @@ class Extractor:
     def work(self, group: Group) -> Done:
         """Extract a group and write all but its commit records, which are the driver's to write.
 
-        A shard that cannot be read fails alone: the others make up the group.
+        A shard that cannot be read fails alone: the others make up the group. Where the node is
+        about to go, what is done makes up the group, and the rest is handed back.
         """
         total: moments.Moments | None = None
         records: list[dict[str, Any]] = []
         failed: list[tuple[Group, Exception]] = []
         first_id = 0
-        for shard, url in group.shards:
+        left: tuple[Group, ...] = ()
+        for index, (shard, url) in enumerate(group.shards):
+            if self.leaving and records:
+                left = (Group(group.shards[index:]),)
+                break
             try:
-                record, part = self._shard(shard, url, first_id)
+                with log.shard(shard) as told:
+                    record, part = self._shard(shard, url, first_id)
+                    told |= {"written": record["written"], "rejected": record["rejected"]}
             except ShardError as error:
                 failed.append((Group(((shard, url),)), error))
                 continue
@@ -97,7 +116,7 @@ class Extractor:
             first_id += record["written"]
             if part is not None:
                 total = part if total is None else moments.merge(total, part)
-        done = Done(self._finished(records, total), tuple(failed))
+        done = Done(self._finished(records, total), tuple(failed), left)
         _trim()
         return done
 
@@ -137,11 +156,12 @@ class Extractor:
         start = time.perf_counter()
         self._check_holder()
         record = files.finish()
-        self.rejected += record["rejected"]
+        self.reasons.update(record["reasons"])
+        self.bytes += max(0, source["size"])
         self.clock.add("write", start)
         spent = {k: round(v - before[k], 3) for k, v in self.clock.seconds.items()}
         record |= {"url": without_secrets(url), "source": source, "seconds": spent}
-        return record | {"batch_size": self.measurer.fits}, total
+        return record | {"batch_size": self.measurer.fits, "host": socket.gethostname()}, total
 
     def _check_holder(self) -> None:
         if self.settings.holder is not None:

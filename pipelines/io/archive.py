@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, cast
 
-import fsspec
-
 from pipelines.errors import ShardError
 from pipelines.io.files import reason
+from pipelines.io.reading import opened
 from pipelines.io.urls import without_secrets
 
 END_MARK = 1024  # zero bytes
@@ -42,7 +41,7 @@ def members(url: str) -> Iterator[Member]:
     """
     place = without_secrets(url)
     try:
-        with fsspec.open(url, "rb") as raw:
+        with opened(url) as raw:
             yield from _members(_Counted(_decompressed(raw)))
     except MemoryError:
         raise

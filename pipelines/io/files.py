@@ -5,13 +5,17 @@ import hashlib
 import io
 import json
 import os
+import stat
+import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.errors import Unwritable
+from pipelines.errors import JobError, ShardError, Unwritable, UsageError
+from pipelines.io.patience import patiently
 from pipelines.io.urls import redact, without_secrets
 
 ROW_GROUP = 8192
@@ -33,14 +37,51 @@ def atomic_write(url: str, data: bytes) -> None:
         if is_local(fs):
             _replace(path, data)
         else:
-            fs.pipe_file(path, data)
+            patiently(lambda: fs.pipe_file(path, data), url)
     except MemoryError:
         raise
     except Exception as error:  # botocore's and aiohttp's errors are no OSError
-        raise Unwritable(
-            f"{without_secrets(url)} cannot be written ({reason(error)}); what is committed stays: "
-            "make room or mend it, and run the same command again"
-        ) from error
+        raise _unwritable(url, error) from error
+
+
+@contextlib.contextmanager
+def atomic_file(url: str) -> Iterator[str]:
+    """A local path to write a large file to, which is moved to `url` on leaving, or removed.
+
+    For an object store the path is in the temporary folder (TMPDIR), which must have the room.
+    Raises Unwritable as `atomic_write` does.
+    """
+    fs, path = fsspec.core.url_to_fs(url)
+    partial = f"{path}{PARTIAL}{os.getpid()}-{os.urandom(4).hex()}"
+    if not is_local(fs):
+        partial = os.path.join(tempfile.gettempdir(), os.path.basename(partial))
+    try:
+        os.makedirs(os.path.dirname(partial) or ".", exist_ok=True)
+        yield partial
+        patiently(lambda: _publish(fs, partial, path), url)
+    except (JobError, ShardError, MemoryError, FileNotFoundError, pa.ArrowInvalid):
+        raise
+    except Exception as error:  # botocore's and aiohttp's errors are no OSError
+        raise _unwritable(url, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(partial)
+
+
+def _publish(fs: fsspec.AbstractFileSystem, partial: str, path: str) -> None:
+    if not is_local(fs):
+        fs.put_file(partial, path)
+        return
+    with open(partial, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def _unwritable(url: str, error: BaseException) -> Unwritable:
+    return Unwritable(
+        f"{without_secrets(url)} cannot be written ({reason(error)}); what is committed stays: "
+        "make room or mend it, and run the same command again"
+    )
 
 
 def reason(error: BaseException) -> str:
@@ -64,14 +105,41 @@ def _replace(path: str, data: bytes) -> None:
         raise
 
 
+def private_folder(name: str) -> str:
+    """A folder of this user in the temporary folder; made if it is not there.
+
+    UsageError where somebody else has made it, who could then write what this user reads.
+    """
+    path = os.path.join(tempfile.gettempdir(), f"{name}-{os.getuid()}")
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, mode=0o700)
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise UsageError(f"{path} is not a folder of this user alone; remove it, or set TMPDIR")
+    return path
+
+
 def write_json(url: str, value: Any) -> None:
     """Write `value` as indented JSON, atomically."""
     atomic_write(url, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
+def parquet_writer(sink: Any, schema: pa.Schema, **more: Any) -> pq.ParquetWriter:
+    """A writer to a path or file: zstd, ids delta-packed, floats byte-stream-split.
+
+    `more` are further arguments of pyarrow's writer, or others in place of these.
+    """
+    usual = {
+        "compression": "zstd",
+        "use_dictionary": [f.name for f in schema if pa.types.is_string(f.type)],
+        "column_encoding": _encodings(schema) or None,
+    }
+    return pq.ParquetWriter(sink, schema, **{**usual, **more})
+
+
 class ParquetBuffer:
-    """A Parquet file in memory, encoded row group by row group (zstd; ids delta-packed, floats
-    byte-stream-split), so that only the encoded bytes of a shard's rows are kept.
+    """A Parquet file in memory, encoded row group by row group by `parquet_writer`, so that only
+    the encoded bytes of a shard's rows are kept.
 
     `metadata` goes into the file's key-value metadata, each value as JSON.
     """
@@ -80,13 +148,7 @@ class ParquetBuffer:
         extra = {k: json.dumps(v, ensure_ascii=False) for k, v in (metadata or {}).items()}
         self.schema = schema.with_metadata(extra or schema.metadata)
         self.buffer = io.BytesIO()
-        self.writer = pq.ParquetWriter(
-            self.buffer,
-            self.schema,
-            compression="zstd",
-            use_dictionary=[f.name for f in schema if pa.types.is_string(f.type)],
-            column_encoding=_encodings(schema) or None,
-        )
+        self.writer = parquet_writer(self.buffer, self.schema)
 
     def add(self, table: pa.Table) -> None:
         """Append rows of the schema."""
@@ -122,6 +184,13 @@ def _encodings(schema: pa.Schema) -> dict[str, str]:
         if inner in by_type:
             encodings[f"{field.name}.list.element" if nested else field.name] = by_type[inner]
     return encodings
+
+
+def file_sha256(path: str) -> tuple[int, str]:
+    """Bytes and hex digest of a local file, without holding it in memory."""
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return file.tell(), digest
 
 
 def sha256(data: bytes) -> str:

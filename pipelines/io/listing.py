@@ -7,7 +7,10 @@ import re
 import fsspec
 from braceexpand import braceexpand
 
-from pipelines.errors import UsageError
+from pipelines.errors import Incomplete, UsageError
+from pipelines.io.patience import passing, patiently
+from pipelines.io.reading import read_bytes
+from pipelines.io.redaction import refuse_credentials
 from pipelines.io.urls import fingerprints, is_folder, redact, without_secrets
 
 # The question mark of https://host/a.tar?X-Amz-Date=... begins parameters, it matches nothing.
@@ -20,7 +23,8 @@ def expand(pattern: str, must_exist: bool = True) -> list[str]:
     Braces and globs work on any fsspec URL; commas separate patterns; `@file` holds one per line.
     With `must_exist` false, names without a glob are in the list whether or not they are there.
     Raises UsageError with the offending part where nothing matches, where a named shard is
-    missing or a folder, and where two URLs differ in nothing but credentials.
+    missing or a folder, and where two URLs differ in nothing but credentials; Incomplete where the
+    store is away.
     """
     globbed: dict[str, bool] = {}
     for part in _parts(pattern):
@@ -40,8 +44,7 @@ def _parts(pattern: str) -> list[str]:
     if pattern.startswith("@"):
         name = pattern[1:]
         try:
-            with fsspec.open(name, "rt") as file:
-                lines = [line.strip() for line in file]
+            lines = [line.strip() for line in read_bytes(name).decode().splitlines()]
         except Exception as error:  # stores' own errors are no OSError
             why = _why(error)
             raise UsageError(f"the list of shards {redact(name)} cannot be read: {why}") from error
@@ -64,7 +67,7 @@ def _expand_one(part: str) -> dict[str, bool]:
         raise UsageError(f"'{redact(part)}' has unbalanced braces") from error
     found: dict[str, bool] = {}
     for name in names:
-        url = absolute(name)
+        url = refuse_credentials(absolute(name))
         matched = glob.has_magic(QUERY.sub("", url) if "://" in url else url)
         found |= dict.fromkeys(_glob(url) if matched else [url], matched)
     return found
@@ -82,10 +85,11 @@ def _glob(url: str) -> list[str]:
     try:
         fs, path = fsspec.core.url_to_fs(url)
         fs.invalidate_cache()
-        names = sorted(fs.glob(path))
+        names = patiently(lambda: sorted(fs.glob(path)), url)
         fs.invalidate_cache()  # else later reads in this process believe this listing
     except Exception as error:  # stores' own errors are no OSError
-        raise UsageError(f"'{redact(url)}' cannot be listed: {_why(error)}") from error
+        kind = Incomplete if passing(error) else UsageError
+        raise kind(f"'{redact(url)}' cannot be listed: {_why(error)}") from error
     scheme = url.partition("://")[0] + "://" if "://" in url else ""
     return [name if "://" in name else scheme + name for name in names]
 
@@ -106,7 +110,8 @@ def _check(named: list[str], must_exist: bool) -> None:
         missing = [url for url, found in fingerprints(named).items() if found is None]
         folder = bool(missing) and is_folder(missing[0])
     except OSError as error:
-        raise UsageError(f"the shards cannot be listed: {error}") from error
+        kind = Incomplete if passing(error) else UsageError
+        raise kind(f"the shards cannot be listed: {error}") from error
     if not missing:
         return
     first = without_secrets(missing[0])

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,7 +78,9 @@ def _nothing(extension: str) -> bool:
     return False
 
 
-def samples(url: str, others: Callable[[str], bool] = _nothing) -> Iterator[Sample | Reject]:
+def samples(
+    url: str, others: Callable[[str], bool] = _nothing
+) -> Generator[Sample | Reject, None, None]:
     """Stream the samples of one shard (tar or tar.gz), in the order of their first members.
 
     The members of up to OPEN samples may be interleaved. `others` says by its extension which

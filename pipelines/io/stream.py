@@ -4,7 +4,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Container, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import TypeVar
@@ -34,14 +34,21 @@ class Clock:
 
 
 def batches(
-    url: str, transform: Transform, size: int, pool: ThreadPoolExecutor, clock: Clock
+    url: str,
+    transform: Transform,
+    size: int,
+    pool: ThreadPoolExecutor,
+    clock: Clock,
+    keys: Container[str] | None = None,
 ) -> Stream[list[Decoded | Reject]]:
     """Decoded samples of a shard in order, `size` at a time; reading runs ahead in a thread.
+
+    Only those of `keys`, if they are given.
 
     Once closed, nothing more is read or decoded and the shard is closed, soon after. Raises what
     reading raises, and MemoryError.
     """
-    grouped = _batched(_decoded(url, transform, pool, 2 * size, clock), size)
+    grouped = _batched(_decoded(_kept(url, keys), transform, pool, 2 * size, clock), size)
     with closing(prefetch(grouped, depth=2)) as fetched:
         while True:
             start = time.perf_counter()
@@ -52,13 +59,24 @@ def batches(
             yield batch
 
 
+def _kept(url: str, keys: Container[str] | None) -> Stream[Sample | Reject]:
+    with closing(samples(url)) as found:
+        for sample in found:
+            if keys is None or sample.key in keys:
+                yield sample
+
+
 def _decoded(
-    url: str, transform: Transform, pool: ThreadPoolExecutor, ahead: int, clock: Clock
+    found: Stream[Sample | Reject],
+    transform: Transform,
+    pool: ThreadPoolExecutor,
+    ahead: int,
+    clock: Clock,
 ) -> Stream[Decoded | Reject]:
     pending: deque[tuple[Future[Decoded | Reject], int]] = deque()
     held = 0  # bytes
     try:
-        with closing(_timed(samples(url), clock)) as read:
+        with closing(found), closing(_timed(found, clock)) as read:
             for sample in read:
                 size = len(sample.image) if isinstance(sample, Sample) else 0
                 pending.append((pool.submit(_decode, sample, transform, clock), size))

@@ -15,8 +15,8 @@ def some_tensors(
 
     What is read is put together as a smaller file, which safetensors then checks and loads.
     """
-    length = int.from_bytes(fs.cat_file(path, 0, 8), "little")
-    header = json.loads(fs.cat_file(path, 8, 8 + length))
+    length = int.from_bytes(fs.cat_file(path, start=0, end=8), "little")
+    header = json.loads(fs.cat_file(path, start=8, end=8 + length))
     metadata: dict[str, str] = header.pop("__metadata__", {})
     places = {name: place for name, place in header.items() if wanted(name)}
     starts, ends = ([8 + length + p["data_offsets"][i] for p in places.values()] for i in (0, 1))

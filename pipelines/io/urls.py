@@ -1,4 +1,4 @@
-"""What is at a URL, and what of it may be shown: files' fingerprints, and text without secrets.
+"""What is at a URL: files' fingerprints.
 
 A fingerprint is {"size": bytes, "version": text}. The version changes when the file is written
 again: the ETag or checksum of an object store or web server, elsewhere the time of writing (in
@@ -6,22 +6,22 @@ nanoseconds for local files), and "" where the store tells neither. A size of -1
 """
 
 import os
-import re
 import stat
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
 import fsspec
+
+from pipelines.io.patience import patiently
+from pipelines.io.redaction import redact, without_secrets
 
 Fingerprint = dict[str, Any]
 
 LISTED = 8  # wanted files in one folder from which one listing replaces a request for each
 LISTABLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}  # lists the same versions
 THREADS = 16  # requests at a time where each file needs its own
-SHORTEST = 8  # characters; shorter secrets occur by chance in harmless text
 
 # A checksum comes before the time, and GCS's generation before its etag, which changes with
 # an object's metadata too.
@@ -29,62 +29,6 @@ VERSIONS = (
     "ETag", "md5Hash", "generation", "etag", "checksum", "Content-MD5", "Digest",
     "mtime", "Last-Modified", "LastModified", "last_modified", "updated", "modified", "created",
 )  # fmt: skip
-
-CONTAINERS = ("abfs", "abfss", "wasb", "wasbs")  # container@account: not a user's name
-
-# An AWS secret may hold slashes that nobody escaped; `host:8080/path@x` is no password.
-_PASSWORD = r"(?:[A-Z0-9]{16,}:|[^\s/?#@:]*:(?!\d{1,5}[/?#]))[A-Za-z0-9+/=%._~-]+@"
-_USERINFO = re.compile(rf"://(?:{_PASSWORD}|(?P<userinfo>[^\s/?#]*)@)")
-_NAME = (
-    r"(?:x-(?:amz|goog|oss|cos|ms)-[\w-]+"
-    r"|[\w.-]*(?:signature|token|secret|password|passwd|credentials?|accessid"
-    r"|access[-_]?key(?:[-_]?id)?|api[-_]?key|account[-_]?key)"
-    r"|sig|key|pwd|auth|authorization|expires|policy|key-pair-id"
-    # Azure's shared access signatures
-    r"|s[eprtv]|spr|sip|ss|srt|ses|sdd|scid|sk[est]|skv|skoid|sktid|saoid|suoid)"
-)
-# The value ends with the parameter, the URL, or a quote that closes it in a sentence.
-_VALUE = r"(?:(?![\"'<>`](?:[\s,;:.)\]}>]|\Z)|::[A-Za-z][A-Za-z0-9+.-]*://)[^&#\s])*+"
-_AND = r"&(?:amp;)?"
-_PARAMETERS = re.compile(
-    rf"(?P<before>[?#]|{_AND}){_NAME}={_VALUE}(?:{_AND}{_NAME}={_VALUE})*+(?P<after>{_AND})?",
-    re.IGNORECASE,
-)
-
-
-def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """`text` without the credentials of the URLs in it, and with *** for each of `secrets`.
-
-    User names and passwords before a host go, and query parameters that sign or authorise; the
-    other parameters stay, and so do `secrets` of fewer than SHORTEST characters. Redacting twice
-    changes nothing more.
-    """
-    known = [secret for secret in secrets if len(secret) >= SHORTEST]
-    forms = {form for secret in known for form in (secret, quote(secret), quote(secret, safe=""))}
-    hidden = sorted(forms, key=len, reverse=True)
-    while (clean := _redact_once(text, hidden)) != text:
-        text = clean
-    return text
-
-
-def _redact_once(text: str, hidden: list[str]) -> str:
-    """Only ever shortens, so that repeating it comes to an end."""
-    for secret in hidden:
-        text = text.replace(secret, "***")
-    text = _USERINFO.sub(_without_user, text)
-    return _PARAMETERS.sub(lambda found: found["before"] if found["after"] else "", text)
-
-
-def _without_user(found: re.Match[str]) -> str:
-    scheme = found.string[max(0, found.start() - 5) : found.start()].lower()
-    userinfo = found["userinfo"]
-    container = scheme.endswith(CONTAINERS) and userinfo and ":" not in userinfo
-    return found[0] if container else "://"
-
-
-def without_secrets(url: str) -> str:
-    """The name of what is at `url`: the same for every signature and user it is read with."""
-    return redact(url) if "://" in url else url
 
 
 def fingerprint(url: str) -> Fingerprint:
@@ -127,7 +71,7 @@ def is_folder(url: str) -> bool:
     fs, path = _resolve(url)
     try:
         fs.invalidate_cache(path)
-        return bool(fs.isdir(path))
+        return patiently(lambda: bool(fs.isdir(path)), url)
     except Exception as error:  # botocore's and aiohttp's errors are no OSError
         raise _unclear(url, error) from error
 
@@ -160,7 +104,7 @@ def _listed(fs: Any, folder: str, paths: dict[str, str]) -> dict[str, Fingerprin
     wanted = set(paths.values())
     fs.invalidate_cache(folder)
     try:
-        entries = fs.ls(folder, detail=True)
+        entries = patiently(lambda: fs.ls(folder, detail=True), fs.unstrip_protocol(folder))
     except FileNotFoundError:
         entries = []
     except Exception:  # some stores allow reading but not listing
@@ -185,10 +129,10 @@ def _look(url: str, fs: Any, path: str) -> Fingerprint | None:
         return _local(path)
     try:
         fs.invalidate_cache(path)
-        return _of(fs.info(path))
+        return _of(patiently(lambda: fs.info(path), url))
     except FileNotFoundError as error:
         # fsspec says "not found" for whatever goes wrong over HTTP.
-        if _is_http(fs) and getattr(error.__cause__, "status", None) not in (404, 410):
+        if is_http(fs) and getattr(error.__cause__, "status", None) not in (404, 410):
             raise _unclear(url, error.__cause__ or error) from error
         return None
     except Exception as error:  # botocore's and aiohttp's errors are no OSError
@@ -214,5 +158,6 @@ def _protocols(fs: Any) -> set[str]:
     return {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
 
 
-def _is_http(fs: Any) -> bool:
-    return "http" in _protocols(getattr(fs, "fs", fs))  # the one behind a cache
+def is_http(fs: Any) -> bool:
+    """Is it a web server, be it behind a cache?"""
+    return "http" in _protocols(getattr(fs, "fs", fs))

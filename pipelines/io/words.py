@@ -2,9 +2,9 @@
 
 from importlib import resources
 
-import fsspec
-
 from pipelines.errors import UsageError
+from pipelines.io.reading import read_bytes
+from pipelines.io.redaction import redact, without_secrets
 
 
 def word_list(name: str) -> list[str]:
@@ -38,8 +38,7 @@ def _common(count: str) -> list[str]:
 def read_text(path: str, what: str) -> str:
     """The text of a file at a path or URL; UsageError, which calls it `what`, if it has none."""
     try:
-        with fsspec.open(path, "rt", encoding="utf-8") as file:
-            text: str = file.read()
-    except (OSError, ValueError) as error:
-        raise UsageError(f"the {what} {path} cannot be read: {error}") from error
-    return text
+        return read_bytes(path).decode("utf-8")
+    except Exception as error:  # stores' own errors are no OSError
+        place, why = without_secrets(path), redact(str(error)) or type(error).__name__
+        raise UsageError(f"the {what} {place} cannot be read: {why}") from error

@@ -1,4 +1,4 @@
-"""What the lens of a run knows of each pair: its sign and words."""
+"""What the lens of a run knows: of each pair its sign and words, and its other tables."""
 
 import io
 import json
@@ -12,7 +12,12 @@ from pipelines.io.store import Run
 
 
 def pairs_of_lens(info: dict[str, Any]) -> pa.Table | None:
-    """pair, sign and words from the lens that run.json names; None where it is not there.
+    """pair, sign and words from the lens that run.json names; None where it is not there."""
+    return table_of_lens(info, "pairs.parquet", ["pair", "sign", "words"])
+
+
+def table_of_lens(info: dict[str, Any], name: str, columns: list[str]) -> pa.Table | None:
+    """Some columns of a file of the lens that run.json names; None where it is not there.
 
     A convenience, so nothing is raised: the lens may have been moved, or another be in its place.
     """
@@ -23,7 +28,6 @@ def pairs_of_lens(info: dict[str, Any]) -> pa.Table | None:
     try:
         if json.loads(folder.read("lens.json"))["id"] != wanted:
             return None
-        data = io.BytesIO(folder.read("pairs.parquet"))
-        return pq.read_table(data, columns=["pair", "sign", "words"])
+        return pq.read_table(io.BytesIO(folder.read(name)), columns=columns)
     except (OSError, JobError, ValueError, KeyError):
         return None

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pipelines.errors import UsageError
 from pipelines.run.lease import LEASE
+from pipelines.run.resources import OPEN, Resources
 
 MOST_CANDIDATES = 200
 """Co-moments of a thousand concepts' candidates, in five folds, then take 1.6 GB."""
@@ -23,7 +24,7 @@ class CalibratePlan:
     """Parts of the images, each of which is left out once."""
     batch_size: int = 0
     device: str = "auto"
-    workers: int = 0
+    resources: Resources = OPEN
     in_process: bool = False
     lease: float = LEASE
 

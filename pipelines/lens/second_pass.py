@@ -21,6 +21,7 @@ from pipelines.lens.plan import CalibratePlan
 from pipelines.lens.worker import Calibrator, Item, Settings
 from pipelines.model_spec import How, ModelSpec
 from pipelines.run import lock
+from pipelines.run.identity import job_in
 from pipelines.run.pool import device_of, pool_of
 from pipelines.run.watched import run_watched
 
@@ -91,7 +92,6 @@ def _settings(plan: CalibratePlan, source: Run, out: Run, how: How, held: lock.H
         folds=plan.folds,
         batch_size=plan.batch_size or (ON_GPU if device.startswith("cuda") else ON_CPU),
         device=device,
-        decode_threads=min(8, max(2, (os.cpu_count() or 2) // max(1, plan.workers))),
         holder=held.token,
     )
 
@@ -113,9 +113,10 @@ def _refuse_missing(settings: Settings, waiting: list[Item]) -> None:
 
 
 def _measure(plan: CalibratePlan, settings: Settings, waiting: list[Item], held: lock.Held) -> None:
-    build = partial(Calibrator, settings)
-    with pool_of(build, settings.device, plan.workers, plan.in_process, plan.lease) as pool:
-        failed = run_watched(pool, waiting, held)
+    job = job_in(Run(settings.out), "calibrate")
+    build = job.worker(partial(Calibrator, settings))
+    with pool_of(build, settings.device, plan.resources, plan.in_process, plan.lease) as pool:
+        failed = run_watched(pool, waiting, held, job)
     if failed:
         item, error = failed[0]
         raise Incomplete(

@@ -1,10 +1,11 @@
 """A lens in a few lines: what each concept rests on, and which concepts it sees worst."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from pipelines.io.store import Run
 from pipelines.lens.lens import read_lens
+from pipelines.terminal.aligned import aligned
 
 SHOWN = 3  # pairs of each concept
 WEAK = 0.5
@@ -22,7 +23,7 @@ def summary(url: str) -> Iterator[str]:
         r = f"{concept['held_out_r']:.3f} ± {concept['standard_error']:.3f}"
         shown = "; ".join(first) or "none: no pair follows it"
         rows.append((concept["slug"], str(concept["k"]), str(concept["pairs"]), r, shown))
-    yield from _aligned(rows)
+    yield from aligned(rows)
     if weak := [concept["slug"] for concept in order if concept["held_out_r"] < WEAK]:
         yield (
             f"WARNING: below a held-out r of {WEAK}, a grounded score says little of its concept: "
@@ -40,9 +41,3 @@ def _named(row: dict[str, Any]) -> str:
     words = ", ".join(row["words"].split(", ")[:2])
     told = f" ({'not ' if row['sign'] < 0 else ''}{words})" if words else ""
     return f"h{row['head']}n{row['neuron']}{told}"
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(map(str.ljust, row, widths)).rstrip()

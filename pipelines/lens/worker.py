@@ -23,7 +23,7 @@ from pipelines.io.stream import Clock
 from pipelines.io.urls import without_secrets
 from pipelines.model_spec import How, ModelSpec
 from pipelines.models import load_model
-from pipelines.run import holder
+from pipelines.run import holder, log
 from pipelines.run.runner import Done
 
 CANDIDATES = "candidates.safetensors"
@@ -56,7 +56,7 @@ class Settings:
     folds: int
     batch_size: int
     device: str
-    decode_threads: int
+    decode_threads: int = 0
     holder: tuple[Any, ...] | None = None
     """Who must hold the lens's lock while files are written (see `holder.check`)."""
 
@@ -100,7 +100,10 @@ class Calibrator:
 
     def work(self, item: Item) -> Done:
         """Write the moments of some shards, which hold at least one image."""
-        parts = [self._shard(*shard) for shard in item.shards]
+        parts = []
+        for shard, url in item.shards:
+            with log.shard(shard):
+                parts.append(self._shard(shard, url))
         total = parts[0]
         for part in parts[1:]:
             total = merge(total, part)

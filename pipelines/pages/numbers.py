@@ -20,15 +20,21 @@ def fixed(value: Any, digits: int = 2) -> str:
 
 
 def probability(value: Any) -> str:
-    """A p- or q-value as people read it."""
+    """A p- or q-value as people read it: below 0.001 in one digit times a power of ten."""
     if missing(value):
         return "–"
     if value >= 0.001:
         return f"{value:.3f}".rstrip("0").rstrip(".") if value < 1 else "1"
     if value < 1e-99:
         return "< 10⁻⁹⁹"
-    exponent = math.floor(math.log10(value))
-    return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    digit, _, exponent = f"{value:.0e}".partition("e")
+    power = "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return power if digit == "1" else f"{digit}·{power}"
+
+
+def level(value: float) -> str:
+    """A chosen level of significance, in two digits."""
+    return f"{value:.2g}"
 
 
 def percent(value: Any, digits: int = 1) -> str:

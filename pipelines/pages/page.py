@@ -6,6 +6,8 @@ allowed by their hashes.
 
 import base64
 import hashlib
+import re
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -13,11 +15,22 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipelines.pages import numbers
 
-FILTERS = ("signed", "fixed", "probability", "percent", "thousands", "raw")
+STYLES = ("page.css", "tables.css", "values.css", "paper.css")
+SCRIPTS = ("tables.js", "filter.js", "values.js", "paper.js")
+"""What all pages share, in their order."""
+FILTERS = ("signed", "fixed", "probability", "level", "percent", "thousands", "raw")
 
 
-def page(template: str, **values: Any) -> str:
-    """A template of this folder, filled in, with the style sheet and the script of all pages."""
+def page(
+    template: str,
+    styles: Sequence[str] = STYLES,
+    scripts: Sequence[str] = SCRIPTS,
+    **values: Any,
+) -> str:
+    """A template of this folder, filled in, with style sheets and scripts of this folder.
+
+    Several sheets become one, in their order, with one hash; so do several scripts.
+    """
     environment = Environment(
         loader=PackageLoader("pipelines", "pages"),
         autoescape=True,
@@ -26,11 +39,17 @@ def page(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {name: getattr(numbers, name) for name in FILTERS}
-    style, script = (_packaged(name) for name in ("page.css", "page.js"))
+    style, script = (unbroken("\n".join(map(_packaged, names))) for names in (styles, scripts))
     hashes = {"style": _hash(style), "script": _hash(script)}
-    return environment.get_template(template).render(
+    text = environment.get_template(template).render(
         style=style, script=script, hashes=hashes, **values
     )
+    return unbroken(text)
+
+
+def unbroken(text: str) -> str:
+    """No line ends between a number and its percent sign."""
+    return re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", text)
 
 
 def _packaged(name: str) -> str:

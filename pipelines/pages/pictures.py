@@ -1,18 +1,19 @@
 """Example images of a concept from both sides, as small JPEGs inside the page."""
 
-import base64
-import io
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from pipelines.analyse.sides import Side
 from pipelines.io.shards import fetch
+from pipelines.pages.thumbnail import thumbnail
 
-SIZE = 96
-STEPS = 8
-"""Images per side and concept, at equal steps of rank from the strongest down to the median."""
+SIZE = 160
+"""Pixels: enough to be enlarged when pointed at."""
+TAIL = (0.0, 0.05, 0.1, 0.2, 0.35)
+RANKS = (*TAIL, *(1 - rank for rank in reversed(TAIL)))
+"""Which images stand for a side: the part of it that scores higher. Both tails, from the strongest
+image to the weakest, the same for every side."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Example:
 
     key: str
     rank: float
-    """The part of its side's images that score higher: 0 for the strongest, 0.5 the median."""
+    """The part of its side's images that score higher: 0 for the strongest, 1 for the weakest."""
     value: float
     uri: str | None
     """A data URI, or None where the image could not be read again."""
@@ -36,7 +37,7 @@ def strips(side: Side, columns: list[str]) -> dict[str, list[Example]]:
         for row in rows
     }
     images = fetch(side.run.shard_urls, sorted(wanted)) if wanted else {}
-    uris = {place: _uri(data) for place, data in images.items()}
+    uris = {place: thumbnail(data, SIZE) for place, data in images.items()}
     return {
         column: [_example(side, column, row, i, uris) for i, row in enumerate(rows)]
         for column, rows in chosen.items()
@@ -45,7 +46,7 @@ def strips(side: Side, columns: list[str]) -> dict[str, list[Example]]:
 
 def _rows(side: Side, column: str) -> list[int]:
     order = np.argsort(-side.rows[column].to_numpy(np.float64), kind="stable")
-    places = np.linspace(0, (len(order) - 1) / 2, STEPS).astype(int)
+    places = np.rint(np.array(RANKS) * (len(order) - 1)).astype(int)
     return [int(row) for row in order[places]]
 
 
@@ -54,17 +55,4 @@ def _example(
 ) -> Example:
     shard, key = str(side.rows["shard"][row]), str(side.rows["key"][row])
     value = float(side.rows[column][row])
-    return Example(key, step / (STEPS - 1) / 2, value, uris.get((shard, key)))
-
-
-def _uri(data: bytes) -> str | None:
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            image.draft("RGB", (SIZE, SIZE))
-            small = image.convert("RGB")
-            small.thumbnail((SIZE, SIZE))
-            buffer = io.BytesIO()
-            small.save(buffer, "JPEG", quality=82)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
-        return None
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return Example(key, RANKS[step], value, uris.get((shard, key)))

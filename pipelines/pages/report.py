@@ -1,67 +1,123 @@
 """The comparison as one self-contained HTML page."""
 
-import math
-from dataclasses import dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nhd_ops.shift import delong
+from pipelines.analyse.agreement import agreement
+from pipelines.analyse.attribution import Criteria
 from pipelines.analyse.sides import Side
-from pipelines.io.files import atomic_write
-from pipelines.pages.page import page
-from pipelines.pages.pictures import Example, strips
+from pipelines.analyse.written import plain
+from pipelines.io.files import atomic_write, write_json
+from pipelines.pages import page as shared
+from pipelines.pages.drawings import band, density
+from pipelines.pages.glance import glance, named
+from pipelines.pages.numbers import missing
+from pipelines.pages.pictures import strips
+from pipelines.pages.sizes import sizes_of
 
 if TYPE_CHECKING:
     from pipelines.analyse.compare import Comparison
 
+VERSION = 2
+"""Of the model in page.json."""
 MOST_CARDS = 12
 MOST_PAIR_ROWS = 40
 MOST_TRENDS = 60
-BINS = 44
+SIDES = ("baseline", "current")
+KINDS = ("concept", "label", "pair", "rejects", "missing")
 WORDS = {"up": "more", "down": "less", "none": "unchanged"}
-
-
-@dataclass(frozen=True)
-class Card:
-    """One concept that changed, with what shows it."""
-
-    finding: dict[str, Any]
-    label: dict[str, Any] | None
-    """The finding of the label of the same name, where the data have one."""
-    chance: float
-    """How often a random current image scores above a random baseline one."""
-    density: dict[str, Any]
-    examples: list[tuple[str, list[Example]]]
+STYLES = (*shared.STYLES, "report/report.css")
+"""The style sheets that the parts of the report need, the page's own first."""
+Model = dict[str, Any]
+"""What a page shows, as JSON holds it."""
 
 
 def render(comparison: "Comparison") -> None:
-    """Write `index.html` into the report folder."""
-    text = page_of(comparison)
-    atomic_write(f"{comparison.plan.out.rstrip('/')}/index.html", text.encode())
+    """Write `page.json`, what the page is made from, and `index.html` into the report folder."""
+    out, model = comparison.plan.out.rstrip("/"), model_of(comparison)
+    write_json(f"{out}/page.json", model)
+    atomic_write(f"{out}/index.html", report_page(model).encode())
 
 
-def page_of(comparison: "Comparison") -> str:
-    """The page as text."""
-    return page(
-        "report.html",
-        c=comparison,
-        s=comparison.summary,
-        cards=_cards(comparison),
-        kinds={k: comparison.of(k) for k in ("concept", "label", "pair", "rejects", "missing")},
-        truth=_truth(comparison),
-        trends=_trends(comparison),
-        measures=comparison.sides.measures,
-        measure={"grounded": "grounded score"}.get(
-            comparison.plan.measure, comparison.plan.measure
-        ),
-        pair_rows=MOST_PAIR_ROWS,
-        reach=reach,
-        WORDS=WORDS,
-    )
+def report_page(model: Model) -> str:
+    """The page as text, from its model alone."""
+    return shared.page("report/page.html", STYLES, **context(model))
 
 
-def _cards(comparison: "Comparison") -> list[Card]:
+def context(model: Model) -> dict[str, Any]:
+    """What the parts of the report, `report/body.html` first, ask a page for."""
+    return {
+        "m": model,
+        "s": model["summary"],
+        "one": model["sides"]["baseline"],
+        "other": model["sides"]["current"],
+        "auc": model["summary"]["auc"],
+        **{name: model[name] for name in ("cards", "measures", "measure")},
+        "reach": reach,
+        "named": named,
+        "WORDS": WORDS,
+        "beside": "beside this page",
+    }
+
+
+def model_of(comparison: "Comparison") -> Model:
+    """All that the page shows, pictures included, as JSON holds it."""
+    overall, *_ = comparison.of("overall")
+    sides, plan = comparison.sides, comparison.plan
+    found = comparison.of("concept")
+    model = {
+        "schema_version": VERSION,
+        "summary": comparison.summary,
+        "sides": {which: getattr(sides, which).name for which in SIDES},
+        "by": sides.by,
+        "measure": {"grounded": "grounded score"}.get(plan.measure, plan.measure),
+        "measures": list(sides.measures),
+        "findings": {kind: comparison.of(kind) for kind in KINDS} | {"overall": overall},
+        "cards": _cards(comparison),
+        "agreement": agreement(sides, found, Criteria(plan.alpha, plan.floor)),
+        "truth": _truth(comparison),
+        "trends": _trends(comparison),
+        "sizes": {which: sizes_of(getattr(sides, which)) for which in SIDES},
+        "pairs_known": comparison.pairs is not None,
+        "rows_of_pairs": MOST_PAIR_ROWS,
+    }
+    plainly: Model = plain(model)
+    plainly["glance"] = [
+        {"title": part.title, "points": [point._asdict() for point in part.points]}
+        for part in glance(plainly)
+    ]
+    return plainly | {"contents": contents(plainly)}
+
+
+def contents(model: Model) -> list[tuple[str, str]]:
+    """Id and short name of every section that the page has."""
+    found = model["findings"]
+    follows = any(f["passes"] and not f["shifted"] for f in found["concept"])
+    sections = [
+        ("changed", "What changed", model["cards"]),
+        ("follows", "Only follows", follows),
+        ("concepts", "Every concept", True),
+        ("measures", "Measures", model["agreement"]),
+        ("trend", f"Along {model['by']}", model["trends"]),
+        ("pairs", "Pairs", True),
+        ("labels", "Labels", found["label"]),
+        ("control", "Control", True),
+        ("health", "Data health", True),
+        ("method", "Method", True),
+        ("provenance", "Provenance", True),
+    ]
+    return [(section, name) for section, name, there in sections if there]
+
+
+def _cards(comparison: "Comparison") -> list[dict[str, Any]]:
+    """The concepts that changed, with what shows it.
+
+    `label` is the finding of the label of the same name, or None; `chance` how often a random
+    current image scores above a random baseline one.
+    """
     shifted = comparison.shifted()[:MOST_CARDS]
     measure = comparison.plan.measure
     columns = [f"{measure}_{f['name']}" for f in shifted]
@@ -69,13 +125,16 @@ def _cards(comparison: "Comparison") -> list[Card]:
     pictures = [(side.name, strips(side, columns)) for side in sides]
     labels = {f["name"]: f for f in comparison.of("label")}
     return [
-        Card(
-            finding,
-            labels.get(finding["name"], labels.get(finding["text"])),
-            delong(_values(sides[0], column), _values(sides[1], column)).auc,
-            _density(_values(sides[0], column), _values(sides[1], column)),
-            [(name, strip[column]) for name, strip in pictures],
-        )
+        {
+            "finding": finding,
+            "label": labels.get(finding["name"], labels.get(finding["text"])),
+            "chance": delong(_values(sides[0], column), _values(sides[1], column)).auc,
+            "density": density(_values(sides[0], column), _values(sides[1], column)),
+            "strips": [
+                {"name": name, "examples": [asdict(example) for example in strip[column]]}
+                for name, strip in pictures
+            ],
+        }
         for finding, column in zip(shifted, columns, strict=True)
     ]
 
@@ -84,36 +143,16 @@ def _values(side: Side, column: str) -> np.ndarray:
     return side.rows[column].to_numpy(np.float64)
 
 
-def _density(baseline: np.ndarray, current: np.ndarray) -> dict[str, Any]:
-    """Outlines of two histograms over the same bins: SVG paths in a box of 100 by 100."""
-    low, high = np.quantile(np.concatenate([baseline, current]), [0.001, 0.999])
-    high = high if high > low else low + 1
-    edges = np.linspace(low, high, BINS + 1)
-    counts = [np.histogram(np.clip(x, low, high), edges)[0] / len(x) for x in (baseline, current)]
-    top = max(c.max() for c in counts)
-    paths = [_outline(c / top) for c in counts]
-    return {"low": float(low), "high": float(high), "baseline": paths[0], "current": paths[1]}
-
-
-def _outline(heights: np.ndarray) -> str:
-    xs = np.linspace(0, 100, len(heights) + 1)
-    steps = [
-        f"L{xs[i]:.2f} {100 - 96 * h:.2f}L{xs[i + 1]:.2f} {100 - 96 * h:.2f}"
-        for i, h in enumerate(heights)
-    ]
-    return "M0 100" + "".join(steps) + "L100 100Z"
-
-
 def _truth(comparison: "Comparison") -> list[dict[str, Any]]:
     """Per label: the row of the baseline and that of the current side."""
-    sides = (comparison.sides.baseline.name, comparison.sides.current.name)
+    names = [getattr(comparison.sides, which).name for which in SIDES]
     rows = comparison.truth.to_dict("records")
     return [
         {
             "label": label,
             **{
                 which: next(r for r in rows if r["label"] == label and r["side"] == name)
-                for which, name in zip(("baseline", "current"), sides, strict=True)
+                for which, name in zip(SIDES, names, strict=True)
             },
         }
         for label in comparison.sides.labels
@@ -128,28 +167,13 @@ def _trends(comparison: "Comparison") -> list[dict[str, Any]]:
     found = []
     for slug in list(order)[:MOST_TRENDS]:
         part = comparison.trend[comparison.trend["concept"] == slug]
-        mean, half = part["mean"].to_numpy(), np.nan_to_num(part["half_width"].to_numpy())
-        found.append({"finding": order[slug], **_band(mean, half), "values": list(part["value"])})
+        drawn = band(part["mean"].to_numpy(), np.nan_to_num(part["half_width"].to_numpy()))
+        points = part[["value", "images", "mean", "half_width"]].to_dict("records")
+        found.append({"finding": order[slug], **drawn, "points": points})
     return found
-
-
-def _band(mean: np.ndarray, half: np.ndarray) -> dict[str, Any]:
-    """A line and its interval as SVG points in a box of 100 by 40."""
-    low, high = (mean - half).min(), (mean + half).max()
-    xs = np.linspace(2, 98, len(mean))
-    span = high - low if high > low else 1.0
-
-    def points(values: np.ndarray, at: np.ndarray) -> str:
-        ys = 38 - 36 * (values - low) / span
-        return " ".join(f"{x:.2f},{y:.2f}" for x, y in zip(at, ys, strict=True))
-
-    both = points(np.r_[mean + half, (mean - half)[::-1]], np.r_[xs, xs[::-1]])
-    return {"line": points(mean, xs), "band": both, "low": float(low), "high": float(high)}
 
 
 def reach(findings: list[dict[str, Any]]) -> float:
     """How far an axis around zero must reach to show all intervals."""
-    ends = [
-        abs(float(f[end])) for f in findings for end in ("low", "high") if math.isfinite(f[end])
-    ]
+    ends = [abs(f[end]) for f in findings for end in ("low", "high") if not missing(f[end])]
     return 1.04 * max([*ends, 0.05])

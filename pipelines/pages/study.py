@@ -16,6 +16,7 @@ from pipelines.pages.numbers import missing, percent, raw, thousands
 from pipelines.pages.page import page
 
 RESOLUTION = 2  # pixels of a figure for one of the page
+LONG_TEXT = 24  # letters; columns with longer texts keep some width on a phone
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ class _Cell(NamedTuple):
     text: str
     raw: str
     """The full number, for sorting and for machines."""
-    number: bool
+    kind: str
+    """`n` in a column of numbers, `words` in one of long texts, else empty."""
 
 
 def render_study(study: Study, url: str) -> None:
@@ -74,10 +76,10 @@ def study_page(study: Study) -> str:
 def _section(section: Section) -> dict[str, Any]:
     table = pd.DataFrame() if section.table is None else section.table
     cells = [[_cell(v, name in section.percentages) for v in table[name]] for name in table]
-    numeric = [any(cell.number for cell in column) for column in cells]
-    header = [_Cell(str(name), "", number) for name, number in zip(table, numeric, strict=True)]
+    kinds = [_kind(column) for column in cells]
+    header = [_Cell(str(name), "", kind) for name, kind in zip(table, kinds, strict=True)]
     rows = [
-        [cell._replace(number=number) for cell, number in zip(row, numeric, strict=True)]
+        [cell._replace(kind=kind) for cell, kind in zip(row, kinds, strict=True)]
         for row in zip(*cells, strict=True)
     ]
     return {
@@ -96,15 +98,21 @@ def _figure(figure: Figure) -> dict[str, Any]:
     return {"uri": uri, "alt": figure.alt, **size}
 
 
+def _kind(column: list[_Cell]) -> str:
+    if any(cell.kind for cell in column):
+        return "n"
+    return "words" if any(len(cell.text) > LONG_TEXT for cell in column) else ""
+
+
 def _cell(value: Any, as_percent: bool) -> _Cell:
     if missing(value) or value is pd.NA:
-        return _Cell("–", "", False)
+        return _Cell("–", "", "")
     if isinstance(value, bool | np.bool_) or not hasattr(value, "__float__"):
-        return _Cell(str(value), "", False)
+        return _Cell(str(value), "", "")
     if as_percent:
-        return _Cell(percent(float(value)), raw(value), True)
+        return _Cell(percent(float(value)), raw(value), "n")
     whole = float(value).is_integer() and not isinstance(value, float)
-    return _Cell(thousands(value) if whole else _short(float(value)), raw(value), True)
+    return _Cell(thousands(value) if whole else _short(float(value)), raw(value), "n")
 
 
 def _short(value: float) -> str:

@@ -2,13 +2,25 @@
 
 import contextlib
 import os
+import signal
 import socket
+import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from pipelines.errors import Incomplete
+from pipelines.io.options import passed_on
+from pipelines.run.log import FAILURE
+from pipelines.run.placement import Need, Node, most
 
+RETRIES = 4  # times that a task whose process or node ends is done again
+STARTS = 2  # times that a Ray of the job's own is started until it runs
+RAYS = "RAY_gcs_rpc_server_reconnect_timeout_s"  # then it ends a process whose head is gone
+PATIENCE = 0.75  # of that time
+LOOK = 5.0  # seconds between looks at the head
 CURRENT = "/tmp/ray/ray_current_cluster"  # where `ray start` leaves the address of its cluster
 
 
@@ -30,6 +42,7 @@ def ray_session() -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
+    on_stop = signal.getsignal(signal.SIGTERM)
     quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     if address is not None:
         try:
@@ -38,19 +51,42 @@ def ray_session() -> Iterator[Any]:
             why = str(error).partition("\n")[0]
             raise Incomplete(f"no Ray cluster answers at {address}: {why}") from error
     else:
-        folder = tempfile.mkdtemp(prefix="nhd-ray-", dir="/tmp")
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            num_cpus=os.cpu_count(),
-            object_store_memory=200 * 2**20,
-            _temp_dir=folder,
-            **quiet,
-        )
+        _start_own(ray, quiet)
+    # Whatever `log_to_driver` says, Ray prints notices of nodes that end, with pieces of their
+    # logs, into any document on stdout; its debugger has this switch. Runs tell of lost nodes.
+    ray._private.worker._worker_logs_enabled = False
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_stop)  # Ray's own way is to end with 15, without a word
+    ended = threading.Event()
+    watched = ray.get_runtime_context().gcs_address, ended
+    threading.Thread(target=_watch_head, args=watched, daemon=True).start()
     try:
         yield ray
     finally:
+        ended.set()
         ray.shutdown()
+
+
+def _start_own(ray: Any, options: dict[str, Any]) -> None:
+    """On busy cores Ray's raylet may end as it starts: it waits 15 s for its helpers, fixed."""
+    for left in reversed(range(STARTS)):
+        try:
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                num_cpus=os.cpu_count(),
+                object_store_memory=200 * 2**20,
+                _temp_dir=tempfile.mkdtemp(prefix="nhd-ray-", dir="/tmp"),
+                **options,
+            )
+            return
+        except Exception as error:  # Ray raises no class of its own
+            if not left:
+                why = str(error).partition("\n")[0]
+                raise Incomplete(
+                    f"Ray could not be started here, {STARTS} times ({why}); run the same command "
+                    "again when the machine is less busy, or with --in-process"
+                ) from error
 
 
 def _left_running() -> str | None:
@@ -58,11 +94,65 @@ def _left_running() -> str | None:
     try:
         with open(CURRENT) as file:
             address = file.read().strip()
-        host, _, port = address.rpartition(":")
-        with socket.create_connection((host, int(port)), timeout=2):
-            return address
     except (OSError, ValueError):
         return None
+    return address if _answers(address) else None
+
+
+def _answers(address: str) -> bool:
+    """Does the head of a cluster take connections?"""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=2):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+def _watch_head(address: str, ended: threading.Event) -> None:
+    """End the process, and say why, shortly before Ray would: with 1, which means another thing.
+
+    Calls to a head that is gone block inside Ray, so that no exception would be heard.
+    """
+    patience = PATIENCE * float(os.environ.get(RAYS, "60"))
+    heard = time.monotonic()
+    while not ended.wait(LOOK):
+        if _answers(address):
+            heard = time.monotonic()
+        elif time.monotonic() - heard > patience and not ended.is_set():
+            print(
+                f"{FAILURE}the head of the Ray cluster at {address} has not answered for "
+                f"{patience:.0f} s; what is committed stays: run the same command again when it "
+                "is back",
+                file=sys.stderr,
+                flush=True,
+            )
+            os._exit(Incomplete.exit_code)
+
+
+def alone() -> bool:
+    """Is the cluster this job's own, which no other node can join?"""
+    return not (os.environ.get("RAY_ADDRESS") or _left_running())
+
+
+def live_nodes() -> list[Node]:
+    """The cluster's live nodes, with what is free on each as Ray last heard.
+
+    Only of draining ones and of what is free does Ray tell nowhere but in `ray._private` (its own
+    Train and Serve ask there); without a dashboard, its state API does not answer.
+    """
+    import ray
+    from ray._private.state import state
+
+    free, leaving = state.available_resources_per_node(), state.get_draining_nodes()
+    found = []
+    for node in ray.nodes():
+        if node["Alive"]:
+            each, have = free.get(node["NodeID"], {}), node["Resources"]
+            totals = have.get("CPU", 0.0), have.get("GPU", 0.0)
+            now = each.get("CPU", 0.0), each.get("GPU", 0.0)
+            found.append(Node(node["NodeID"], *totals, *now, node["NodeID"] in leaving))
+    return found
 
 
 def parallel(
@@ -75,18 +165,31 @@ def parallel(
     """`[function(shared, item) for item in items]`, each as a one-CPU Ray task, or right here.
 
     `shared` goes to each node once. `starting` is told first how many items are done at once. The
-    tasks see no GPU: Ray leaves CUDA_VISIBLE_DEVICES alone for tasks that ask for none.
+    tasks see no GPU: Ray leaves CUDA_VISIBLE_DEVICES alone for tasks that ask for none. They are
+    spread over the nodes; one whose node or process ends is done again elsewhere, up to RETRIES
+    times, after which the job is Incomplete.
     """
     if in_process or len(items) < 2:
         starting(1)
         return [function(shared, item) for item in items]
     with ray_session() as ray:
-        starting(max(1, int(ray.cluster_resources().get("CPU", 1))))
-        hidden = {"env_vars": {"CUDA_VISIBLE_DEVICES": ""}}
-        task = ray.remote(function).options(num_cpus=1, runtime_env=hidden)
+        starting(max(1, most(live_nodes(), Need())))
+        variables = passed_on() | {"CUDA_VISIBLE_DEVICES": ""}
+        task = ray.remote(function).options(
+            num_cpus=1,
+            max_retries=RETRIES,
+            scheduling_strategy="SPREAD",
+            runtime_env={"env_vars": variables},
+        )
         reference = ray.put(shared)
         try:
             found: list[Any] = ray.get([task.remote(reference, item) for item in items])
         except ray.exceptions.RayTaskError as error:
             raise error.cause from None
+        except ray.exceptions.RayError as error:
+            why = str(error).partition("\n")[0]
+            raise Incomplete(
+                f"a part was lost {RETRIES + 1} times with its process or node ({why}); run the "
+                "same command again"
+            ) from error
         return found

@@ -2,6 +2,7 @@
 
 import queue
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -68,6 +69,10 @@ class InProcess:
         """See Pool."""
         worker = self.worker  # the thread may set it to None meanwhile
         return [worker.progress()] if worker else []
+
+    def census(self) -> Counter[tuple[str, str]]:
+        """See Pool."""
+        return Counter({("", "idle" if self.item is None else "busy"): 1})
 
     def gone(self, node: str | None) -> bool:
         """See Pool."""

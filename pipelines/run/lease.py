@@ -23,8 +23,8 @@ class Movement:
 
 @dataclass
 class Lease:
-    """An item in the hands of an actor."""
+    """An item in the hands of a worker."""
 
-    actor: Any
+    worker: Any
     item: Any
     moved: Movement = field(default_factory=Movement)

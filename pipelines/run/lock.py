@@ -21,6 +21,7 @@ import fsspec
 
 from pipelines.errors import JobError, Locked, Unwritable, UsageError
 from pipelines.io.files import is_local, reason, write_json
+from pipelines.io.patience import patiently, waiting
 from pipelines.io.store import Run
 from pipelines.io.urls import without_secrets
 from pipelines.run import holder
@@ -31,10 +32,11 @@ NO_FLOCK = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class Held:
-    """A held lock."""
+    """A lock, held or being taken; `file` is the open file that the kernel locks, where it does."""
 
-    def __init__(self, run: Run, mine: dict[str, Any], file: int | None) -> None:
-        self.run, self.mine, self.file = run, mine, file
+    def __init__(self, run: Run, mine: dict[str, Any]) -> None:
+        self.run, self.mine = run, mine
+        self.file: int | None = None
         self.heard = time.monotonic()
         self.lost = False
 
@@ -46,7 +48,8 @@ class Held:
     def check(self) -> None:
         """Raise Locked if the lock went to somebody else; looks again after a silence."""
         if time.monotonic() - self.heard > holder.STALE / 2:
-            self.beat()
+            with waiting(holder.STALE / 4):  # for the read, and the write after it
+                self.beat()
         if self.lost:
             raise Locked(
                 f"another run took over {self.run.url} while this one was silent; this one stops "
@@ -67,9 +70,11 @@ class Held:
         self.heard = time.monotonic()
 
     def release(self) -> None:
-        """Let go."""
-        if not self.lost:
-            with contextlib.suppress(Exception):  # left behind, it is one of a dead process
+        """Let go of what was taken, be it in part; what carries another's name stays."""
+        # Left behind, it is one of a dead process.
+        with contextlib.suppress(Exception), waiting(HEARTBEAT):
+            found = holder.read(self.run)
+            if found is not None and holder.name(found) == holder.name(self.mine):
                 self.run.delete(holder.NAME)
         if self.file is not None:
             os.close(self.file)
@@ -88,31 +93,36 @@ def held(run: Run, say: Callable[[str], None]) -> Iterator[Held]:
         "started": holder.started(os.getpid()),
         "since": time.time(),
     }
-    lock = Held(run, mine, _acquire(run, mine, say))
+    lock = Held(run, mine)
     stop = threading.Event()
     thread = threading.Thread(target=_beat, args=(lock, stop), daemon=True)
-    thread.start()
-    try:
+    try:  # a stop may come at any line, also while the lock is taken
+        _acquire(lock, say)
+        thread.start()
         yield lock
     finally:
         stop.set()
-        thread.join()
+        if thread.is_alive():
+            thread.join()
         lock.release()
 
 
 def _beat(lock: Held, stop: threading.Event) -> None:
     while not stop.wait(HEARTBEAT):
-        with contextlib.suppress(Exception):  # it is tried again, and silence has its own end
+        # It is tried again, and silence has its own end.
+        with contextlib.suppress(Exception), waiting(0):
             lock.beat()
 
 
-def _acquire(run: Run, mine: dict[str, Any], say: Callable[[str], None]) -> int | None:
-    """Take the lock; return the open file that holds it, or None on an object store."""
+def _acquire(lock: Held, say: Callable[[str], None]) -> None:
+    """Take the lock; on a local file system, with an open file that holds it."""
+    run = lock.run
     fs, path = fsspec.core.url_to_fs(run.at(holder.NAME))
     try:
         if is_local(fs):
-            return _take_file(run, path, mine, say)
-        _take_object(run, mine, say)
+            _take_file(lock, path, say)
+        else:
+            _take_object(run, lock.mine, say)
     except (JobError, MemoryError):
         raise
     except Exception as error:  # botocore's and aiohttp's errors are no OSError
@@ -120,29 +130,33 @@ def _acquire(run: Run, mine: dict[str, Any], say: Callable[[str], None]) -> int 
             raise Unwritable(f"{run.url} is full; make room and run again") from error
         place = without_secrets(run.url)
         raise UsageError(f"{place} cannot be written: {reason(error)}") from error
-    return None
 
 
-def _take_file(run: Run, path: str, mine: dict[str, Any], say: Callable[[str], None]) -> int | None:
+def _take_file(lock: Held, path: str, say: Callable[[str], None]) -> None:
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    while True:
+    while lock.file is None:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _same(file, path):
-                _sign(run, file, mine, say)
-                return file
-            os.close(file)  # its last holder removed it before we had it
-        except BaseException as error:
+                lock.file = file
+                _sign(lock.run, file, lock.mine, say)
+            else:
+                os.close(file)  # its last holder removed it before we had it
+        except OSError as error:
+            lock.file = None
             os.close(file)
             if isinstance(error, BlockingIOError):
-                raise _locked(run, holder.read(run)) from None
-            if isinstance(error, OSError) and error.errno in NO_FLOCK:
-                _take_object(run, mine, say)
-                return None
-            if isinstance(error, OSError):
-                with contextlib.suppress(OSError):
-                    os.unlink(path)
+                raise _locked(lock.run, holder.read(lock.run)) from None
+            if error.errno in NO_FLOCK:
+                _take_object(lock.run, lock.mine, say)
+                return
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            raise
+        except BaseException:
+            if lock.file is None:
+                os.close(file)
             raise
 
 
@@ -188,7 +202,7 @@ def _create(run: Run, mine: dict[str, Any]) -> bool:
     fs, path = fsspec.core.url_to_fs(run.at(holder.NAME))
     data = json.dumps(mine | {"beat": time.time()}).encode()
     try:
-        fs.pipe_file(path, data, mode="create")
+        patiently(lambda: fs.pipe_file(path, data, mode="create"), run.url)
     except FileExistsError:
         there = holder.read(run)  # perhaps our own, if the first answer was lost
         return there is not None and holder.name(there) == holder.name(mine)

@@ -13,12 +13,12 @@ PHASES = ("read", "decode", "forward", "write")
 class Progress:
     """Shows shards done of how many, images/s, ETA, rejects, and the share of time by phase."""
 
-    def __init__(self, shards: int) -> None:
-        self.shards = shards
+    def __init__(self, shards: int, unit: str = "shard") -> None:
+        self.shards, self.unit = shards, unit
         self.told: set[str] = set()
         self.start = self.last = time.monotonic()
         terminal = sys.stderr.isatty()
-        self.bar = tqdm(total=shards, unit="shard", disable=not terminal, leave=False)
+        self.bar = tqdm(total=shards, unit=unit, disable=not terminal, leave=False)
         self.terminal = terminal
 
     def update(self, done: int, failed: int, workers: list[dict[str, Any]]) -> None:
@@ -27,7 +27,7 @@ class Progress:
             self.told.add(note)
             self.say(note)
         now = time.monotonic()
-        text = line(done, self.shards, failed, workers, now - self.start)
+        text = line(done, self.shards, failed, workers, now - self.start, self.unit)
         if self.terminal:
             self.bar.n = done
             self.bar.set_postfix_str(text, refresh=True)
@@ -44,17 +44,24 @@ class Progress:
         self.bar.close()
 
 
-def line(done: int, shards: int, failed: int, workers: list[dict[str, Any]], seconds: float) -> str:
+def line(
+    done: int,
+    shards: int,
+    failed: int,
+    workers: list[dict[str, Any]],
+    seconds: float,
+    unit: str = "shard",
+) -> str:
     """One line of progress; images are those read so far, finished shards or not."""
     images = sum(worker["images"] for worker in workers)
     rejects = sum(worker["rejects"] for worker in workers)
     rate = images / seconds if seconds else 0.0
-    parts = [f"{done}/{shards} shards", f"{images} images", f"{rate:.0f} images/s"]
+    parts = [f"{done}/{shards} {unit}s", f"{images} images", f"{rate:.0f} images/s"]
     if 0 < done < shards:
         parts.append(f"ETA {_duration((shards - done) * seconds / done)}")
     parts.append(f"{rejects} rejected")
     if failed:
-        parts.append(f"{failed} shards failed")
+        parts.append(f"{failed} {unit}s failed")
     return ", ".join(parts) + "; " + shares(workers)
 
 

@@ -5,13 +5,13 @@ A pool takes one item per free worker and reports outcomes; that is the whole co
 handed to `keep`, or it ends in `Summary.failed`. What a worker does twice must do no harm.
 """
 
-import time
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pipelines.errors import JobError
+from pipelines.run.waiting import Waiting
 
 ATTEMPTS = 3  # times that an item may fail by itself
 DEATHS = 5  # workers that may die with an item before it is held to be the cause
@@ -29,14 +29,20 @@ class WorkerDied(Exception):
 
 @dataclass(frozen=True)
 class Done:
-    """What a worker returns: its result, and the parts of the item that failed, with the error."""
+    """What a worker returns of an item."""
 
     value: Any
     failed: tuple[tuple[Any, Exception], ...] = ()
+    """The parts that failed, with the error."""
+    left: tuple[Any, ...] = ()
+    """The parts that were not begun, because the worker's node is about to go."""
 
 
 class Worker(Protocol):
-    """What a pool holds: built by a factory in its own process."""
+    """What a pool holds: built by a factory in its own process.
+
+    Its attribute `leaving` is set where its node is about to go; it may then end an item early.
+    """
 
     def describe(self) -> Any:
         """What only a built worker can tell."""
@@ -60,7 +66,9 @@ class Outcome:
 class Pool(Protocol):
     """Workers that take one item at a time."""
 
-    size: int
+    @property
+    def size(self) -> int:
+        """How many items are worked on at a time, or soon will be."""
 
     def describe(self) -> Any:
         """`describe()` of the first worker that is built; raises what building it raises."""
@@ -77,6 +85,9 @@ class Pool(Protocol):
     def progress(self) -> list[dict[str, Any]]:
         """Each worker's totals, as last heard."""
 
+    def census(self) -> Counter[tuple[str, str]]:
+        """How many workers there are by address of their node and state: busy, idle, starting."""
+
     def gone(self, node: str | None) -> bool:
         """Has this node gone away?"""
 
@@ -86,31 +97,17 @@ class Pool(Protocol):
 
 @dataclass
 class Summary:
-    """How a run stands: items settled, leases given again and why, (item, error) of the failed."""
+    """How a run stands: items settled, leases given again and why, (item, error) of the failed,
+    items that wait for a lease or have one, and the workers."""
 
     done: int = 0
     retried: int = 0
     died: int = 0
     failed: list[tuple[Any, Exception]] = field(default_factory=list)
-
-
-@dataclass
-class _Queue:
-    """Items that wait for a lease, some of them not before a moment."""
-
-    items: deque[tuple[float, Any]]
-
-    def put(self, item: Any, delay: float = 0.0) -> None:
-        self.items.append((time.monotonic() + delay, item))
-
-    def take(self) -> Any | None:
-        """The first item whose moment has come."""
-        now = time.monotonic()
-        for index, (moment, item) in enumerate(self.items):
-            if moment <= now:
-                del self.items[index]
-                return item
-        return None
+    queued: int = 0
+    leased: int = 0
+    workers: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """See Pool.census."""
 
 
 def run(
@@ -128,10 +125,9 @@ def run(
     after DEATHS. A node that goes away counts for nothing. JobError from a worker or from `keep`
     ends the run at once: it is about the whole job.
     """
-    queue = _Queue(deque((0.0, item) for item in items))
+    waiting = Waiting(iter(items))
     tries: Counter[Any] = Counter()
     deaths: dict[Any, list[WorkerDied]] = defaultdict(list)
-    leased = 0
     summary = Summary()
 
     def failed(item: Any, error: Exception) -> None:
@@ -142,7 +138,7 @@ def run(
             return
         summary.retried += 1
         for part in parts:
-            queue.put(part, PAUSE * 2 ** (tries[item] - 1))
+            waiting.retry(part, PAUSE * 2 ** (tries[item] - 1))
 
     def died(item: Any, error: WorkerDied) -> None:
         summary.died += 1
@@ -156,17 +152,19 @@ def run(
                 return
         say(f"{error}; what it worked on is leased again")
         for part in parts:
-            queue.put(part)
+            waiting.again(part)
 
-    while queue.items or leased:
-        while pool.free() and (item := queue.take()) is not None:
+    while summary.leased or waiting.any():
+        while pool.free() and (item := waiting.take()) is not None:
             pool.submit(item)
-            leased += 1
+            summary.leased += 1
         for outcome in pool.wait(TICK):
-            leased -= 1
+            summary.leased -= 1
             if outcome.done is not None:
                 keep(outcome.done.value)
                 summary.done += 1
+                for part in outcome.done.left:
+                    waiting.again(part)
                 for part, error in outcome.done.failed:
                     failed(part, error)
             elif isinstance(outcome.error, JobError):
@@ -175,5 +173,6 @@ def run(
                 died(outcome.item, outcome.error)
             elif outcome.error is not None:
                 failed(outcome.item, outcome.error)
+        summary.queued, summary.workers = len(waiting), pool.census()
         on_tick(summary, pool.progress())
     return summary

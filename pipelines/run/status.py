@@ -8,6 +8,8 @@ from pipelines.io import commit
 from pipelines.io.shards import shard_id
 from pipelines.io.store import Run
 from pipelines.run import holder
+from pipelines.run.identity import run_id
+from pipelines.tables import manifest
 
 PHASES = ("read", "decode", "forward", "write")
 
@@ -29,6 +31,7 @@ def status(url: str, check: bool = False) -> dict[str, Any]:
         reasons.update(record["reasons"])
     return {
         "run": url,
+        "id": run_id(run),
         "model": info["model"],
         "complete": set(wanted) <= done,
         "running": holder.living(run) is not None,
@@ -41,7 +44,8 @@ def status(url: str, check: bool = False) -> dict[str, Any]:
         **{name: sum(r[name] for r in records) for name in ("read", "written", "rejected")},
         "reasons": dict(reasons.most_common()),
         "seconds": {p: round(sum(r["seconds"][p] for r in records), 1) for p in PHASES},
-        **({"problems": list(commit.check(run))} if check else {}),
+        "tables": manifest.summary(run, records),
+        **({"problems": [*commit.check(run), *manifest.problems(run)]} if check else {}),
     }
 
 
@@ -57,8 +61,18 @@ def lines(found: dict[str, Any]) -> list[str]:
     text += [f"  failed {why['url']}: {why['error']}" for why in shards["failed"]]
     spent = ", ".join(f"{phase} {value} s" for phase, value in found["seconds"].items())
     text.append(f"time of the workers: {spent}")
+    if found["tables"]["groups"] or found["tables"]["stale"]:
+        text.append(_tables(found["tables"]))
     if "problems" in found:
         text += found["problems"] or ["every file is what the commit records say"]
     if not found["complete"] and not found["running"]:
         text.append("run the same nhd extract command again to do the rest")
     return text
+
+
+def _tables(found: dict[str, int]) -> str:
+    text = f"tables hold {found['shards']} of {found['shards'] + found['raw']} shards"
+    if not found["raw"] and not found["stale"]:
+        return text
+    stale = f" ({found['stale']} stale)" if found["stale"] else ""
+    return f"{text}{stale}; nhd compact brings them up to date, until then the rest is read raw"

@@ -17,10 +17,12 @@ from pipelines.io.urls import redact, without_secrets
 from pipelines.run import lock
 from pipelines.run.cluster import ray_session
 from pipelines.run.configuration import same_configuration
+from pipelines.run.identity import Job, job_in
 from pipelines.run.lock import Held
 from pipelines.run.pool import device_of, pool_of
-from pipelines.run.progress import Progress, shares
+from pipelines.run.progress import shares
 from pipelines.run.runner import Pool, Summary, Worker, run
+from pipelines.run.watched import Watch
 from pipelines.segment import report
 from pipelines.segment.plan import SegmentPlan
 from pipelines.segment.totals import Totals
@@ -66,14 +68,15 @@ def _segment(
     _same_configuration(target, wanted)
     with ExitStack() as stack:
         held = stack.enter_context(lock.held(target, _say))
-        build = partial(factory, replace(told, holder=held.token))
+        job = job_in(target, "segment")
+        build = job.worker(partial(factory, replace(told, holder=held.token)))
         pool = stack.enter_context(
-            pool_of(build, device, plan.workers, plan.in_process, plan.lease)
+            pool_of(build, device, plan.resources, plan.in_process, plan.lease)
         )
         wanted |= pool.describe()
         _same_configuration(target, wanted)
         write_json(target.at(CONFIGURATION), wanted | {"input": redact(plan.data)})
-        failed = _run(target, held, pool, units)
+        failed = _run(target, held, job, pool, units)
         held.beat()
         held.check()  # or what was committed may be another's
         if failed:
@@ -92,7 +95,7 @@ def _identity(plan: SegmentPlan, classes: Classes) -> dict[str, Any]:
     wanted = {
         "model": plan.model.name,
         "pretrained": plan.model.pretrained,
-        "checkpoint": plan.model.checkpoint,
+        "checkpoint": plan.model.checkpoint and without_secrets(plan.model.checkpoint),
         **write_classes(classes),
         "settings": [asdict(setting) for setting in plan.settings],
         "view": view,
@@ -112,7 +115,9 @@ def _same_configuration(target: Run, wanted: dict[str, Any]) -> None:
         raise UsageError(f"{target.url} is the folder of another kind of run; choose another --out")
 
 
-def _run(target: Run, held: Held, pool: Pool, units: list[Unit]) -> list[tuple[Unit, Exception]]:
+def _run(
+    target: Run, held: Held, job: Job, pool: Pool, units: list[Unit]
+) -> list[tuple[Unit, Exception]]:
     """Do what is not done; return what failed."""
     done = _done(target, units)
     waiting = [unit for unit in units if unit.id not in done]
@@ -121,7 +126,7 @@ def _run(target: Run, held: Held, pool: Pool, units: list[Unit]) -> list[tuple[U
     for name in report.FINAL if waiting else ():
         target.delete(name)  # what was said before no longer holds
     finished: list[dict[str, Any]] = []
-    shown, start = Progress(len(waiting)), time.perf_counter()
+    watch, start = Watch(job, len(waiting)), time.perf_counter()
 
     def keep(value: Finished) -> None:
         held.check()
@@ -130,12 +135,12 @@ def _run(target: Run, held: Held, pool: Pool, units: list[Unit]) -> list[tuple[U
 
     def tick(summary: Summary, progress: list[dict[str, Any]]) -> None:
         held.check()
-        shown.update(len(finished), len(summary.failed), progress)
+        watch.update(summary, len(finished), progress)
 
     try:
-        return run(pool, waiting, keep, on_tick=tick, say=shown.say).failed
+        return run(pool, waiting, keep, on_tick=tick, say=watch.say).failed
     finally:
-        shown.close()
+        watch.close()
         if finished:
             _say(_speed(finished, time.perf_counter() - start))
 

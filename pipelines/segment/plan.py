@@ -6,6 +6,7 @@ from typing import Literal
 from pipelines.errors import UsageError
 from pipelines.model_spec import ModelSpec
 from pipelines.run.lease import LEASE
+from pipelines.run.resources import OPEN, Resources
 from pipelines.segment.masks import IGNORE
 from pipelines.segment.options import CHOOSES, Setting, View
 
@@ -28,7 +29,7 @@ class SegmentPlan:
     maps: bool = False
     overlays: int = 8
     device: str = "auto"
-    workers: int = 0
+    resources: Resources = OPEN
     in_process: bool = False
     lease: float = LEASE
 

@@ -18,7 +18,7 @@ from pipelines.io.stream import Clock, prefetch
 from pipelines.io.urls import without_secrets
 from pipelines.model_spec import ModelSpec
 from pipelines.models import load_model
-from pipelines.run import holder
+from pipelines.run import holder, log
 from pipelines.run.runner import Done
 from pipelines.segment import palette
 from pipelines.segment.options import Setting, View
@@ -84,6 +84,12 @@ class SegmentWorker:
 
     def work(self, unit: Unit) -> Done:
         """Segment a unit: its maps are written, its result is the driver's to write, last."""
+        with log.shard(unit.id) as counts:
+            finished = self._finished(unit)
+            counts["images"] = finished.totals["images"]
+        return Done(finished)
+
+    def _finished(self, unit: Unit) -> Finished:
         told, before = self.told, dict(self.clock.seconds)
         classes = len(told.classes)
         result = UnitResult(len(told.settings), classes, unit.place, unit.source)
@@ -102,7 +108,7 @@ class SegmentWorker:
         _unchanged(unit)
         result.seconds = {k: round(v - before[k], 3) for k, v in self.clock.seconds.items()}
         totals = {"images": result.counts["read"], "seconds": result.seconds}
-        return Done(Finished(unit.id, totals, result.to_bytes()))
+        return Finished(unit.id, totals, result.to_bytes())
 
     def _segment(self, unit: Unit, scene: Scene, result: UnitResult) -> None:
         start = time.perf_counter()

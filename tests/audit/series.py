@@ -1,6 +1,7 @@
 """A small series of audits on scenes, through the command line."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ WEEKS: dict[str, tuple[int, dict[str, float]]] = {
 """Seed and boosts of each week's scenes; yellow is planted in the third."""
 
 
-def write_weeks(folder: Path) -> Path:
-    """The shards of all weeks, as `<folder>/<week>/*.tar`."""
-    for week, (seed, boost) in WEEKS.items():
+def write_weeks(folder: Path, weeks: Iterable[str] = tuple(WEEKS)) -> Path:
+    """The shards of some weeks, as `<folder>/<week>/*.tar`."""
+    for week in weeks:
+        seed, boost = WEEKS[week]
         write_scenes(str(folder / week), IMAGES, seed, boost, per_shard=PER_SHARD)
     return folder
 

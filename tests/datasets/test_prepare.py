@@ -46,6 +46,7 @@ def test_only_missing_shards_are_written_again_and_are_the_same(tmp_path: Path) 
     assert done["complete"] and done["images"] == 3 and done["shards"] == 3
 
 
+@pytest.mark.slow
 def test_ray_tasks_write_the_same_bytes_and_their_errors_arrive(
     ray: object, tmp_path: Path
 ) -> None:

@@ -22,6 +22,7 @@ from pipelines.lens.lens import Lens, read_lens
 from pipelines.lens.plan import CalibratePlan
 from pipelines.lens.summary import summary
 from pipelines.models import load_model
+from pipelines.run.resources import Resources
 from pipelines.tiny.dataset import write_scenes
 from tests import lens_reference as reference
 from tests.conftest import plan
@@ -155,7 +156,7 @@ def test_batches_and_pixels_change_nothing(
 @pytest.mark.cluster
 @pytest.mark.usefixtures("ray")
 def test_workers_change_nothing(dense_run: str, lens: Lens, tmp_path: Path) -> None:
-    found = made(dense_run, tmp_path / "lens", workers=2, in_process=False)
+    found = made(dense_run, tmp_path / "lens", resources=Resources(2), in_process=False)
     assert found.id == lens.id
 
 

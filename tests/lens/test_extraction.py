@@ -22,6 +22,7 @@ from pipelines.io.store import Run
 from pipelines.lens.lens import Lens, read_lens, write_lens
 from pipelines.model_spec import ModelSpec
 from pipelines.models import load_model, text_embeddings
+from pipelines.run.resources import Resources
 from pipelines.run.status import status
 from tests.conftest import CONCEPTS, plan
 from tests.jobs.test_cli import nhd
@@ -185,7 +186,7 @@ def test_what_clashes_with_the_lens_is_refused_before_anything_is_written(
 def test_ray_s_workers_score_alike_and_refuse_alike(
     ray: object, run: str, scenes: str, lens: str, tmp_path: Path
 ) -> None:
-    out = through(lens, scenes, tmp_path / "ray", in_process=False, workers=2)
+    out = through(lens, scenes, tmp_path / "ray", in_process=False, resources=Resources(2))
     torch.testing.assert_close(
         columns(out, "grounded"), columns(run, "grounded"), rtol=1e-3, atol=1e-4
     )

@@ -18,7 +18,10 @@ def relative(found, wanted):
     return float((found - wanted).norm() / wanted.norm())
 
 
-@pytest.mark.parametrize("name", ["RN50", "RN101", "RN50x4", "RN50x16"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("RN101", "RN50x4", "RN50x16")]
+
+
+@pytest.mark.parametrize("name", ["RN50", *SLOW])
 @torch.inference_mode()
 def test_total_is_encode_image(name):
     visual = open_clip.create_model(name, pretrained=None).visual.eval()

@@ -32,7 +32,7 @@ def grouped(scenes: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose three shards were committed as one group."""
     out = tmp_path_factory.mktemp("grouped") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.extract.work.groups_of", groups_of_at_most(3))
+        patch.setattr("pipelines.extract.work.Groups", groups_of_at_most(3))
         extract(plan(scenes, out))
     return out
 
@@ -133,7 +133,7 @@ def test_changed_shards_are_listed_and_done_again_on_demand(
     folder.mkdir()
     urls = [shutil.copy(url, folder) for url in expand(scenes)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.extract.work.groups_of", groups_of_at_most(2))
+        patch.setattr("pipelines.extract.work.Groups", groups_of_at_most(2))
         extract(plan(f"{folder}/*.tar", tmp_path / "run"))
     shutil.copy(urls[2], urls[0])
     with pytest.raises(Incomplete, match=f"1 committed shards have changed since, first {urls[0]}"):
@@ -172,7 +172,7 @@ def test_a_changed_shard_is_not_redone_without_those_it_was_committed_with(
 ) -> None:
     urls = [shutil.copy(url, tmp_path) for url in expand(scenes)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.extract.work.groups_of", groups_of_at_most(3))
+        patch.setattr("pipelines.extract.work.Groups", groups_of_at_most(3))
         extract(plan(",".join(urls), tmp_path / "run"))
     shutil.copy(urls[2], urls[0])
     with pytest.raises(UsageError, match="2 shards that were committed with changed ones"):

@@ -27,6 +27,7 @@ from pipelines.io.listing import expand
 from pipelines.io.store import Run
 from pipelines.model_spec import ModelSpec
 from pipelines.models import load_model, text_embeddings
+from pipelines.run.resources import Resources
 from pipelines.tiny.dataset import write_scenes
 from tests.conftest import plan
 
@@ -177,7 +178,7 @@ def test_ray_workers_count_what_one_process_counts(
     ray: object, images: Run, run: Run, small: Small, things: str, tmp_path: Path
 ) -> None:
     shutil.copytree(images.at("setup"), tmp_path / "setup")
-    asked = {**small, "in_process": False, "workers": 2}
+    asked = {**small, "in_process": False, "resources": Resources(2)}
     evaluate(EvaluatePlan(run.url, data=things, out=str(tmp_path), **asked))
     one, other = rows_of(images), rows_of(Run(str(tmp_path)))
     assert one["correct"].equals(other["correct"]) and one["agree"].equals(other["agree"])
@@ -252,6 +253,7 @@ def test_what_cannot_be_evaluated_is_refused(
     assert not (tmp_path / "out" / "setup.json").exists()
 
 
+@pytest.mark.slow
 def test_a_shard_that_changed_is_counted_again(
     run: Run, small: Small, things: str, tmp_path: Path
 ) -> None:

@@ -24,6 +24,7 @@ from pipelines.io.images import decode
 from pipelines.io.listing import expand
 from pipelines.io.store import Run
 from pipelines.models import load_model
+from pipelines.run.resources import Resources
 from pipelines.tiny.dataset import write_scenes
 from tests.conftest import groups_of_at_most, plan
 
@@ -121,7 +122,7 @@ def test_ray_actors_give_what_one_process_gives(
     ray: object, dense_run: str, scenes: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "ray"
-    extract(plan(scenes, out, in_process=False, workers=2, bucket="source"))
+    extract(plan(scenes, out, in_process=False, resources=Resources(2), bucket="source"))
     same_rows(dense_run, str(out))
     same_moments(Run(dense_run).moments(), Run(str(out)).moments(), 1e-5)
 
@@ -136,6 +137,7 @@ def test_running_again_does_nothing_and_new_shards_extend(scenes: str, tmp_path:
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_result(
     dense_run: str, scenes: str, tmp_path: Path
 ) -> None:
@@ -258,7 +260,7 @@ def test_bfloat16_stays_near_float32(dense_run: str, scenes: str, tmp_path: Path
 def test_groups_of_several_shards_commit_together(
     dense_run: str, scenes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.extract.work.groups_of", groups_of_at_most(3))
+    monkeypatch.setattr("pipelines.extract.work.Groups", groups_of_at_most(3))
     extract(plan(scenes, tmp_path / "run", bucket="source"))
     assert len(Run(str(tmp_path / "run")).names("moments", ".safetensors")) == 1
     same_moments(Run(dense_run).moments(), Run(str(tmp_path / "run")).moments(), 1e-5)

@@ -15,11 +15,12 @@ import pytest
 import torch
 
 from pipelines.bench.difference import Difference, difference
-from pipelines.bench.nodes import cluster, descendants
+from pipelines.bench.nodes import ONE, cluster, descendants, end
 from pipelines.errors import Incomplete, Unwritable, UsageError
 from pipelines.extract.job import extract
 from pipelines.io import files
 from pipelines.io.store import Run
+from pipelines.run.resources import Resources
 from pipelines.run.runner import DEATHS
 from pipelines.tiny.dataset import write_scenes
 from tests.conftest import CONCEPTS, LABELS, plan
@@ -138,7 +139,7 @@ def test_workers_killed_in_every_phase(
     deaths = tmp_path / "deaths"
     deaths.mkdir()
     dying = partial(Dying, folder=str(deaths), times=times, phases=phases)
-    extract(plan(shards, tmp_path / "run", in_process=False, workers=2), dying)
+    extract(plan(shards, tmp_path / "run", in_process=False, resources=Resources(2)), dying)
     where = [path.name.split("-")[0] for path in deaths.iterdir()]
     assert sorted(where) == sorted(phases * times), "each phase killed as often as it should"
     agree(calm, tmp_path / "run")
@@ -152,7 +153,7 @@ def test_a_shard_that_kills_every_worker_fails_alone(
     some, out = shards.replace("*", "{decode,other0,other1,other2}"), tmp_path / "run"
     deadly = partial(Dying, folder=str(tmp_path), times=100)
     with pytest.raises(Incomplete, match=r"1 of 4 shards failed, first .*/decode\.tar .*died"):
-        extract(plan(some, out, in_process=False, workers=2), deadly)
+        extract(plan(some, out, in_process=False, resources=Resources(2)), deadly)
     assert Run(str(out)).images(["key"]).num_rows == 60
     assert len(list(tmp_path.glob("decode-*"))) <= DEATHS + 3
     assert len(list(out.glob("failed/decode-*"))) == 1
@@ -161,6 +162,7 @@ def test_a_shard_that_kills_every_worker_fails_alone(
     agree(tmp_path / "calm", out)
 
 
+@pytest.mark.slow
 @pytest.mark.cluster
 def test_the_driver_killed_and_resumed_with_other_workers(
     one_thread: None, shards: str, calm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -185,13 +187,28 @@ def test_the_driver_killed_and_resumed_with_other_workers(
 def test_a_node_lost_while_it_works(shards: str, calm: Path, tmp_path: Path) -> None:
     """Of two nodes with a worker each, one goes and none comes; the other does the rest."""
     out = tmp_path / "run"
-    with cluster(2) as nodes:
+    with cluster(ONE, ONE) as nodes:
         driver = start(shards, out, "--workers", "2", env=nodes.environment)
         until(lambda: len(nodes.workers()) == 2 and list(out.glob("shards/*.json")), driver)
         nodes.lose(0)
         code, said = ended(driver)
     assert code == 0 and "160 images written" in said
     agree(calm, out)
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_a_driver_whose_head_is_gone_ends_with_a_sentence(shards: str, tmp_path: Path) -> None:
+    """Ray would end it with 1, which means that a threshold was crossed."""
+    out = tmp_path / "run"
+    with cluster(ONE) as nodes:
+        short = {"RAY_gcs_rpc_server_reconnect_timeout_s": "20"}
+        driver = start(shards, out, env=nodes.environment | short)
+        until(lambda: list(out.glob("shards/*.json")), driver)
+        os.kill(nodes.workers()[0], signal.SIGSTOP)
+        end(nodes.head)
+        code, said = ended(driver)
+    assert code == 3 and "has not answered for 15 s; what is committed stays" in said
 
 
 def test_a_second_run_exits_with_4_and_a_stop_is_a_clean_end(

@@ -132,17 +132,41 @@ def test_a_hang_without_ray_ends_the_run_and_says_how_to_go_on(tmp_path: Path) -
 
 
 @pytest.mark.cluster
+@pytest.mark.parametrize(
+    "hangs", [["spinner"], pytest.param(["frozen", "sleeper"], marks=pytest.mark.slow)]
+)
 def test_workers_that_die_or_hang_are_replaced_and_their_items_done(
+    ray: object, tmp_path: Path, hangs: list[str]
+) -> None:
+    """Killed, stuck in one C call, stopped, asleep: each lease goes to another worker."""
+    pool = RayActors(partial(Scripted, str(tmp_path)), size=2, cpus=0.5, lease=3.0)
+    ill = ["deadly", *hangs]
+    said: list[str] = []
+    names = sorted([*ill, "good"])
+    assert settle(pool, [(name,) for name in names], say=said.append) == (names, {})
+    assert {name: attempts(tmp_path, name) for name in names} == dict.fromkeys(ill, 2) | {"good": 1}
+    assert sum("died" in line for line in said) == 1
+    assert sum("showed no progress for 3 s and was ended" in line for line in said) == len(hangs)
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_a_worker_that_dies_with_nothing_to_do_is_given_nothing(
     ray: object, tmp_path: Path
 ) -> None:
-    """Killed, asleep, stuck in one C call, stopped: each lease goes to another worker."""
-    pool = RayActors(partial(Scripted, str(tmp_path)), size=4, cpus=0.5, lease=3.0)
-    names = ["deadly-1", "frozen-1", "good-1", "good-2", "sleeper-1", "spinner-1"]
-    said: list[str] = []
-    assert settle(pool, [(name,) for name in names], say=said.append) == (names, {})
-    assert [attempts(tmp_path, name) for name in names] == [2, 2, 1, 1, 2, 2]
-    assert sum("died" in line for line in said) == 1
-    assert sum("showed no progress for 3 s and was ended" in line for line in said) == 3
+    """Its death would be held against the item."""
+    pool = RayActors(partial(Scripted, str(tmp_path)), size=1, cpus=0.5)
+    pool.describe()
+    (dead,) = pool.crew.members
+    os.kill(dead.about["pid"], signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while dead in pool.crew.members and time.monotonic() < deadline:
+        pool.wait(0.1)
+        pool.progress()
+    kept: list[str] = []
+    found = run(pool, [("good",)], kept.extend)
+    pool.close()
+    assert kept == ["good"] and found.died == found.retried == 0
 
 
 @pytest.mark.slow

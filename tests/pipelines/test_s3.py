@@ -12,14 +12,17 @@ from unittest import mock
 
 import fsspec
 import pytest
+import torch
+from safetensors.torch import save
 
 from pipelines.bench.difference import difference
 from pipelines.errors import Incomplete, ShardError, UsageError
 from pipelines.extract.job import extract
-from pipelines.io import shards
+from pipelines.io import reading, shards
 from pipelines.io.files import atomic_write
 from pipelines.io.listing import expand
 from pipelines.io.store import Run
+from pipelines.io.tensors import some_tensors
 from pipelines.io.urls import LISTED, fingerprint, fingerprints, without_secrets
 from pipelines.tiny.dataset import write_scenes
 from tests import s3_server
@@ -35,10 +38,19 @@ MEMBERS = [
 ]
 
 
+def test_a_record_costs_one_request(s3: Server) -> None:
+    run = Run(f"{s3.bucket()}/run")
+    for i in range(5):
+        atomic_write(run.at("shards", f"{i}.json"), b'{"shard": "%d"}' % i)
+    s3.set_rate(0.0)
+    assert [record["shard"] for record in run.each_record()] == list("01234")
+    assert s3.requests() == {"GET": 6}
+
+
 @pytest.fixture
 def impatient(s3: Server) -> Iterator[Server]:
     """The server; botocore does not retry, s3fs does, and a shard takes about ten requests."""
-    small = mock.patch.dict(fsspec.config.conf, {"s3": {"default_block_size": 65_536}})
+    small = mock.patch.object(reading, "BLOCK", 65_536)
     with small, s3_server.as_default(s3, AWS_MAX_ATTEMPTS="1"):
         yield s3
 
@@ -183,7 +195,7 @@ def test_looking_up_never_takes_a_failing_store_for_an_empty_one(impatient: Serv
                 assert "cannot be looked up" in str(error)
     assert told
     impatient.set_rate(1.0, faults=["500"])
-    with pytest.raises(UsageError, match="cannot be listed"):
+    with pytest.raises(Incomplete, match="cannot be listed"):
         expand(f"{bucket}/{{0..{LISTED - 1}}}.tar")
 
 
@@ -239,6 +251,17 @@ def test_a_run_sees_what_others_have_written_since_it_listed(s3: Server) -> None
     put(s3, run.at("shards", "b.json"))
     assert run.exists("shards", "b.json")
     assert run.read("shards", "b.json") == run.at("shards", "b.json").encode()
+
+
+def test_parts_of_a_moments_file_are_read_from_a_store(s3: Server) -> None:
+    """s3fs takes the second argument of cat_file for a version, unlike all other file systems."""
+    tensors = {"few": torch.arange(4.0), "many": torch.arange(5000.0)}
+    run = Run(f"{s3.bucket()}/run")
+    atomic_write(run.at("moments.safetensors"), save(tensors, {"records": '[{"shard": "a"}]'}))
+    assert run.header("moments.safetensors") == {"records": [{"shard": "a"}]}
+    with run.place("moments.safetensors") as (fs, path):
+        _, found = some_tensors(fs, path, lambda name: name == "few")
+    assert found.keys() == {"few"} and found["few"].equal(tensors["few"])
 
 
 def test_one_of_many_creates_an_object(s3: Server) -> None:

@@ -20,6 +20,7 @@ from pipelines.errors import Incomplete, UsageError
 from pipelines.io import shards
 from pipelines.io.listing import expand
 from pipelines.io.shards import Sample
+from pipelines.run.resources import Resources
 from pipelines.segment import units
 from pipelines.segment.job import segment
 from pipelines.segment.masks import is_mask
@@ -122,6 +123,7 @@ def test_pictures_open_and_the_page_shows_them(done: Path) -> None:
     page = (done / "index.html").read_text()
     assert page.count("<img ") == 3 + 1  # and the confusion
     best = max(row["miou"] for row in results(done)["results"])
+    page = page.replace("\u00a0", " ")
     assert f"{100 * best:.1f} % mIoU" in page and "26.2 %" in page
 
 
@@ -192,7 +194,7 @@ class Dying(SegmentWorker):
 def test_two_actors_one_of_which_is_killed_give_the_same_sums(
     ray: object, data: str, done: Path, tmp_path: Path
 ) -> None:
-    asked = plan(data, tmp_path / "out", in_process=False, workers=2, maps=True)
+    asked = plan(data, tmp_path / "out", in_process=False, resources=Resources(2), maps=True)
     segment(asked, partial(Dying, folder=str(tmp_path)))
     assert (tmp_path / "died").exists()
     pd.testing.assert_frame_equal(confusions(tmp_path / "out"), confusions(done))

@@ -1,0 +1,1 @@
+"""What a comparison found, handed over to tools that people already use."""

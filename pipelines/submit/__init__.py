@@ -1,0 +1,1 @@
+"""Commands of nhd as jobs of a Ray cluster's Jobs server."""

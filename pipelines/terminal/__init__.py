@@ -1,0 +1,1 @@
+"""What commands print: short, aligned, plain text that also reads well through a pipe."""
