@@ -1,10 +1,15 @@
 """Shared parts: one local Ray for the session, small shards of scenes, runs extracted from them."""
 
 import os
+import random
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
+import numpy as np
 import pytest
+import torch
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
@@ -17,6 +22,10 @@ from pipelines.tiny.dataset import write_scenes
 CONCEPTS = ("yellow", "car", "brick")
 LABELS = ("yellow", "car")
 RANDOM = ModelSpec("tiny", pretrained="none")
+SEED = int(os.environ.get("NHD_TEST_SEED", "0"))
+"""What chance is drawn from in tests; 0 lets hypothesis try the same examples every time."""
+hypothesis.settings.register_profile("nhd", derandomize=SEED == 0)
+hypothesis.settings.load_profile("nhd")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,6 +38,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     )  # fmt: skip
     places = {name: place for place, name in enumerate(order)}
     items.sort(key=lambda item: places.get(item.path.stem, len(order)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test draws the same numbers alone as in company, so that a failure can be repeated."""
+    seed = zlib.crc32(item.nodeid.encode()) + SEED
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
 
 
 @pytest.fixture(scope="session")
