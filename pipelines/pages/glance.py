@@ -113,9 +113,9 @@ def _certainty(model: Model) -> Iterator[Point]:
         told = f"below {worst[2:]}" if worst.startswith("<") else most
         yield Point(
             "Hardly chance:",
-            f"q is {told}, where {alpha} is allowed. q is p corrected for "
-            f"{_concepts(s['concepts']['tested'])}: of those with q below {alpha}, at most "
-            f"{level(100 * s['alpha'])} % are expected to differ by chance alone.",
+            f"q, p corrected for {_concepts(s['concepts']['tested'])}, is {told}, where {alpha} is "
+            f"allowed: of those below, at most {level(100 * s['alpha'])} % are expected to differ "
+            "by chance alone.",
             "#concepts",
         )
     tested = [*model["findings"]["concept"], *model["findings"]["label"]]
