@@ -40,7 +40,13 @@ def index(contents: Contents) -> str:
     topics = [[terms.numbers([topic.name])[0], topic.path] for topic in contents.topics]
     return script(
         "atlasIndex",
-        {"terms": list(terms.texts), "pairs": pairs, "neurons": neurons, "topics": topics},
+        {
+            "width": contents.about.neurons,  # a pair's number is head · width + neuron
+            "terms": list(terms.texts),
+            "pairs": pairs,
+            "neurons": neurons,
+            "topics": topics,
+        },
     )
 
 
