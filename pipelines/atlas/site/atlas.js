@@ -121,8 +121,8 @@ const read = ({ width, terms, pairs, neurons, topics }) => ({
   units: [
     ...pairs.map(([head, neuron, words, code, names], i) =>
       ({ kind: "pairs", i, head, neuron, words, code, names })),
-    ...neurons.map(([neuron, words], i) =>
-      ({ kind: "neurons", i, neuron, words, code: [], names: [] })),
+    ...neurons.map(([neuron, words, names], i) =>
+      ({ kind: "neurons", i, neuron, words, code: [], names })),
   ],
 });
 
