@@ -34,16 +34,13 @@ class Query:
 
         if self.limit is not None and self.limit < 0:
             raise UsageError("--limit must not be negative")
-        sys.stdout.write(
-            ask(
-                Question(
-                    run=self.run,
-                    sql=self.sql,
-                    baseline=self.baseline,
-                    series=self.series,
-                    format=self.format,
-                    out=self.out,
-                    limit=self.limit,
-                )
-            )
+        question = Question(
+            run=self.run,
+            sql=self.sql,
+            baseline=self.baseline,
+            series=self.series,
+            format=self.format,
+            out=self.out,
+            limit=self.limit,
         )
+        ask(question, sys.stdout)

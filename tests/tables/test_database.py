@@ -98,7 +98,8 @@ def test_a_query_only_reads_and_only_the_run(
     ("sql", "says"),
     [
         ("SELECT simlarity_yellow FROM images", 'Candidate bindings: "similarity_yellow"'),
-        ("SELECT * FROM imags", 'Did you mean "images"?'),
+        ("SELECT * FROM imags", "no view 'imags': did you mean images? There are concepts, fir"),
+        ("SELECT * FROM '/etc/passwd'", "there is no view '/etc/passwd': there are concepts, fir"),
         ("SELEC 1", 'syntax error at or near "SELEC"'),
         ("SELECT avg(effect) FROM audits", "name a series of audits: --series URL"),
         ("SELECT * FROM baseline.images", "name a second run: --baseline URL"),
@@ -149,15 +150,24 @@ def test_any_folder_name_will_do(study: Study, tmp_path: Path) -> None:
         assert found.execute(query).fetchone() == (40, 50 * 256)
 
 
+def answer(question: Question) -> str:
+    """What is printed."""
+    printed = io.StringIO()
+    ask(question, printed)
+    return printed.getvalue()
+
+
 def test_every_format_says_the_same(study: Study, tmp_path: Path) -> None:
     columns = "key, year, similarity_car, pairs[:2] AS pairs, NULL AS nothing"
     sql = f"SELECT {columns} FROM images ORDER BY key"
     asked = Question(study.run, sql, limit=7)
     truth = connect(study.run).execute(f"{sql} LIMIT 7").fetchall()
-    as_json = json.loads(ask(Question(study.run, sql, format="json", limit=7)))
-    rows = list(csv.DictReader(io.StringIO(ask(Question(study.run, sql, format="csv", limit=7)))))
+    as_json = json.loads(answer(Question(study.run, sql, format="json", limit=7)))
+    rows = list(
+        csv.DictReader(io.StringIO(answer(Question(study.run, sql, format="csv", limit=7))))
+    )
     out = tmp_path / "answer.parquet"
-    assert ask(Question(study.run, sql, out=str(out), limit=7)) == f"written: {out}\n"
+    assert answer(Question(study.run, sql, out=str(out), limit=7)) == f"written: {out}\n"
     table = pd.read_parquet(out)
     assert len(table) == len(as_json) == len(rows) == len(truth) == 7
     for i, (key, year, similarity, pairs, nothing) in enumerate(truth):
@@ -168,11 +178,15 @@ def test_every_format_says_the_same(study: Study, tmp_path: Path) -> None:
         assert float(rows[i]["similarity_car"]) == as_json[i]["similarity_car"]
         assert (rows[i]["key"], rows[i]["nothing"]) == (key, "")
         assert json.loads(rows[i]["pairs"]) == list(table["pairs"][i]) == pairs
-    assert "the first 7 rows" in ask(asked)
+    assert "the first 7 rows" in answer(asked)
+    for name in ("csv", "json"):
+        file = tmp_path / f"answer.{name}"
+        assert answer(Question(study.run, sql, out=str(file), limit=7)) == f"written: {file}\n"
+        assert file.read_text() == answer(Question(study.run, sql, format=name, limit=7))
     with pytest.raises(UsageError, match="--out"):
-        ask(Question(study.run, sql, format="parquet"))
+        answer(Question(study.run, sql, format="parquet"))
     with pytest.raises(UsageError, match="does not say its format"):
-        ask(Question(study.run, sql, out=str(tmp_path / "answer.xlsx")))
+        answer(Question(study.run, sql, out=str(tmp_path / "answer.xlsx")))
     assert not (tmp_path / "answer.xlsx").exists()
 
 
