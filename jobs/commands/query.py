@@ -27,6 +27,7 @@ class Query:
     """At most this many rows; by default 40 of a table, and all of other formats."""
 
     def __call__(self) -> None:
+        import os
         import sys
 
         from pipelines.errors import UsageError
@@ -43,4 +44,8 @@ class Query:
             out=self.out,
             limit=self.limit,
         )
-        ask(question, sys.stdout)
+        try:
+            ask(question, sys.stdout)
+            sys.stdout.flush()
+        except BrokenPipeError:  # who reads, such as head, has enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

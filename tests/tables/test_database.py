@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.errors import Incomplete, UsageError
+from jobs.commands.query import Query
+from pipelines.errors import Incomplete, Unwritable, UsageError
 from pipelines.tables.ask import Question, ask
 from pipelines.tables.database import Database, connect, open_database, select
 from pipelines.tables.text import aligned, cell
@@ -188,6 +189,22 @@ def test_every_format_says_the_same(study: Study, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not say its format"):
         answer(Question(study.run, sql, out=str(tmp_path / "answer.xlsx")))
     assert not (tmp_path / "answer.xlsx").exists()
+
+
+def test_who_reads_may_have_enough_before_the_end(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as closed:
+        monkeypatch.setattr("sys.stdout", closed)
+        Query("SELECT * FROM firings", run=study.run, format="csv")()
+
+
+def test_a_place_that_cannot_be_written_is_said_in_one_sentence(study: Study) -> None:
+    for name in ("csv", "json", "parquet"):
+        with pytest.raises(Unwritable, match="/proc/none/a"):
+            answer(Question(study.run, "SELECT 1", out=f"/proc/none/a.{name}"))
 
 
 def test_without_sql_views_are_listed_with_examples_that_run(study: Study) -> None:

@@ -115,7 +115,7 @@ def test_what_a_store_says_is_one_sentence_and_no_fault_of_the_query(study: Stud
 def test_a_query_goes_on_where_the_store_was_away(s3: Server, study: Study) -> None:
     run = f"{s3.bucket()}/run"
     truth = select(open_database(study.run), ASKED).read_all()
-    with s3_server.as_default(s3, AWS_MAX_ATTEMPTS="1"):  # only s3fs tries again, for two seconds
+    with s3_server.as_default(s3, AWS_MAX_ATTEMPTS="1", NHD_PATIENCE="30"):
         fsspec.filesystem("s3").put(study.run, run, recursive=True)
         database = open_database(run)
         s3.set_rate(0.0, away=6.0)
