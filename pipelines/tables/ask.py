@@ -2,7 +2,7 @@
 
 import itertools
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import IO, cast, get_args
@@ -20,6 +20,7 @@ from pipelines.tables.text import aligned
 
 SHOWN = 40  # rows of a table, unless --limit says otherwise
 NARROWEST = 40
+Writer = Callable[[IO[str], pa.Schema, Iterator[pa.RecordBatch]], None]
 WIDTH = 120  # where there is no terminal
 
 
@@ -61,7 +62,7 @@ def _answer(question: Question, sql: str, database: Database, width: int, to: IO
     most = SHOWN if question.limit is None else question.limit
     if kind != "table":
         batches = output.limited(batches, question.limit)
-    writers = {
+    writers: dict[str, Writer] = {
         "csv": output.write_csv,
         "json": output.write_json,
         "table": partial(_table, limit=most, width=width),
