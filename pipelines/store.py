@@ -93,13 +93,12 @@ class OpenRun:
         `baseline` is a second run, whose views are in the schema of that name. Raises UsageError
         for what is no SELECT or asks for what is not there.
         """
-        from pipelines.tables.database import explained, open_database, select
+        from pipelines.tables.database import batches_of, open_database, select
 
         database = open_database(self.url, baseline)
         try:
-            return select(database, query).read_all()
-        except (pa.ArrowException, OSError) as error:  # what goes wrong while it is computed
-            raise explained(error, database) from error
+            reader = select(database, query)
+            return pa.Table.from_batches(batches_of(database, reader), reader.schema)
         finally:
             database.connection.close()
 

@@ -27,6 +27,7 @@ class Query:
     """At most this many rows; by default 40 of a table, and all of other formats."""
 
     def __call__(self) -> None:
+        import os
         import sys
 
         from pipelines.errors import UsageError
@@ -34,16 +35,17 @@ class Query:
 
         if self.limit is not None and self.limit < 0:
             raise UsageError("--limit must not be negative")
-        sys.stdout.write(
-            ask(
-                Question(
-                    run=self.run,
-                    sql=self.sql,
-                    baseline=self.baseline,
-                    series=self.series,
-                    format=self.format,
-                    out=self.out,
-                    limit=self.limit,
-                )
-            )
+        question = Question(
+            run=self.run,
+            sql=self.sql,
+            baseline=self.baseline,
+            series=self.series,
+            format=self.format,
+            out=self.out,
+            limit=self.limit,
         )
+        try:
+            ask(question, sys.stdout)
+            sys.stdout.flush()
+        except BrokenPipeError:  # who reads, such as head, has enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -12,6 +12,7 @@ from nhd_ops.pair_moments import PairMoments
 from pipelines.analyse.followed import closest, comoments, correlation
 from pipelines.analyse.same_model import same_numbers
 from pipelines.atlas.model import Histogram
+from pipelines.atlas.neuron_facts import NeuronFacts, neuron_facts
 from pipelines.atlas.units import Units, pairs_of
 from pipelines.explain.fitted import Fitted
 from pipelines.explain.pair import codes_of
@@ -46,6 +47,7 @@ class Facts:
     """Of the pairs with a page: the pairs of most similar direction, and the cosines."""
     neurons: pd.DataFrame
     """inertia, clarity and polysemanticity by neuron; no row where the fit measured none."""
+    of_neurons: NeuronFacts
 
 
 def facts_of(fitted: Fitted, units: Units, beside: str | None) -> Facts:
@@ -56,6 +58,7 @@ def facts_of(fitted: Fitted, units: Units, beside: str | None) -> Facts:
         _follows(fitted),
         _near(fitted, units),
         _measured(fitted.run),
+        neuron_facts(fitted, units.neurons),
     )
 
 

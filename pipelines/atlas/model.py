@@ -48,10 +48,20 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Label:
-    """The exact point-biserial correlation of a pair's s with a label, its sign left out."""
+    """The exact point-biserial correlation with a label: of a pair's s, its sign left out, or of a
+    neuron's contribution along its main direction."""
 
     name: str
     r: float
+
+
+@dataclass(frozen=True)
+class NearNeuron:
+    """A neuron of similar main direction."""
+
+    neuron: int
+    cosine: float
+    words: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -102,6 +112,8 @@ class HeadPart:
     sign: int
     tiles: tuple[Tile, ...]
     """Of the strongest heads; empty for others."""
+    labels: tuple[Label, ...] = ()
+    """Those that its s goes with most, strongest first."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +134,9 @@ class NeuronPage:
     """All of them, the largest share first."""
     tiles: tuple[Tile, ...]
     """Exemplars of the whole neuron."""
+    labels: tuple[Label, ...] = ()
+    """All labels of the run whose r is known, strongest first; plus means more of the words."""
+    neighbours: tuple[NearNeuron, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from pipelines.explain.fitted import Fitted
 from pipelines.explain.pair import labels_of
 from pipelines.explain.rows import WORDS, facts, pair_facts, words
 
+OF_A_HEAD = 3  # labels beside each head of a neuron
 MEASURED = ("inertia", "clarity", "polysemanticity")
 
 
@@ -70,7 +71,7 @@ def _pair_page(source: Source, pair: int) -> PairPage:
         **_measures(found),
         share=float(source.units.shares[neuron, head]),
         follows=_followed(source, pair),
-        labels=tuple(Label(name, r) for name, r in labels_of(fitted, pair).items()),
+        labels=_labels(fitted, pair),
         largest=largest,
         smallest=smallest,
         neighbours=_neighbours(source, pair),
@@ -99,6 +100,8 @@ def _neuron_page(source: Source, neuron: int) -> NeuronPage:
         **_measures(measured),
         heads=tuple(_head_part(source, head, neuron, by_head.get(head, ())) for head in order),
         tiles=tiles,
+        labels=source.facts.of_neurons.labels[neuron],
+        neighbours=source.facts.of_neurons.near[neuron],
     )
 
 
@@ -112,7 +115,12 @@ def _head_part(source: Source, head: int, neuron: int, tiles: tuple[Tile, ...]) 
         words=_words(fitted.pairs, pair),
         sign=int(fitted.pairs["sign"].to_numpy()[pair]),
         tiles=tiles,
+        labels=_labels(fitted, pair)[:OF_A_HEAD],
     )
+
+
+def _labels(fitted: Fitted, pair: int) -> tuple[Label, ...]:
+    return tuple(Label(name, r) for name, r in labels_of(fitted, pair).items())
 
 
 def _sides(source: Source, pair: int) -> tuple[Row, Row]:

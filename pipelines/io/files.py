@@ -57,6 +57,9 @@ def atomic_file(url: str) -> Iterator[str]:
         partial = os.path.join(tempfile.gettempdir(), os.path.basename(partial))
     try:
         os.makedirs(os.path.dirname(partial) or ".", exist_ok=True)
+    except OSError as error:
+        raise _unwritable(url, error) from error
+    try:
         yield partial
         patiently(lambda: _publish(fs, partial, path), url)
     except (JobError, ShardError, MemoryError, FileNotFoundError, pa.ArrowInvalid):

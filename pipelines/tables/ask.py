@@ -1,24 +1,26 @@
 """One question put to a run: the answer on the terminal, or in a file."""
 
-import io
 import itertools
 import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import cast, get_args
+from functools import partial
+from typing import IO, cast, get_args
 
 import pyarrow as pa
 
 from pipelines.errors import UsageError
-from pipelines.io.files import atomic_file, atomic_write
+from pipelines.io.files import atomic_file
 from pipelines.io.store import Run
 from pipelines.tables import output
-from pipelines.tables.database import Database, explained, open_database, select
+from pipelines.tables.database import Database, batches_of, open_database, select
 from pipelines.tables.listing import listing
 from pipelines.tables.output import Format
 from pipelines.tables.text import aligned
 
 SHOWN = 40  # rows of a table, unless --limit says otherwise
 NARROWEST = 40
+Writer = Callable[[IO[str], pa.Schema, Iterator[pa.RecordBatch]], None]
 WIDTH = 120  # where there is no terminal
 
 
@@ -37,8 +39,8 @@ class Question:
     limit: int | None = None
 
 
-def ask(question: Question) -> str:
-    """The text to print: the answer, or where it was written to.
+def ask(question: Question, to: IO[str]) -> None:
+    """Write the answer, or where it was written to; rows of CSV and JSON as they are computed.
 
     Raises UsageError for what cannot be asked, Incomplete where files cannot be read.
     """
@@ -46,35 +48,35 @@ def ask(question: Question) -> str:
     try:
         width = max(NARROWEST, shutil.get_terminal_size((WIDTH, 0)).columns)
         if question.sql is None:
-            return "\n".join(listing(database, Run(question.run), width)) + "\n"
-        return _answer(question, question.sql, database, width)
+            to.write("\n".join(listing(database, Run(question.run), width)) + "\n")
+        else:
+            _answer(question, question.sql, database, width, to)
     finally:
         database.connection.close()
 
 
-def _answer(question: Question, sql: str, database: Database, width: int) -> str:
+def _answer(question: Question, sql: str, database: Database, width: int, to: IO[str]) -> None:
     kind = _format(question)
     reader = select(database, sql)
-    try:
-        if kind == "table":
-            text = _table(reader, question.limit, width)
-        else:
-            batches = output.limited(reader, question.limit)
-            if kind == "parquet":
-                assert question.out is not None
-                with atomic_file(question.out) as path:
-                    output.write_parquet(path, reader.schema, batches)
-                return f"written: {question.out}\n"
-            buffer = io.StringIO()
-            write = output.write_csv if kind == "csv" else output.write_json
-            write(buffer, reader.schema, batches)
-            text = buffer.getvalue()
-    except (pa.ArrowException, OSError) as error:  # what goes wrong while batches are computed
-        raise explained(error, database) from error
+    batches = batches_of(database, reader)
+    most = SHOWN if question.limit is None else question.limit
+    if kind != "table":
+        batches = output.limited(batches, question.limit)
+    writers: dict[str, Writer] = {
+        "csv": output.write_csv,
+        "json": output.write_json,
+        "table": partial(_table, limit=most, width=width),
+    }
     if question.out is None:
-        return text
-    atomic_write(question.out, text.encode())
-    return f"written: {question.out}\n"
+        writers[kind](to, reader.schema, batches)
+        return
+    with atomic_file(question.out) as path:
+        if kind == "parquet":
+            output.write_parquet(path, reader.schema, batches)
+        else:
+            with open(path, "w", encoding="utf-8", newline="") as file:
+                writers[kind](file, reader.schema, batches)
+    to.write(f"written: {question.out}\n")
 
 
 def _format(question: Question) -> Format:
@@ -91,18 +93,19 @@ def _format(question: Question) -> Format:
     return kind
 
 
-def _table(reader: pa.RecordBatchReader, limit: int | None, width: int) -> str:
+def _table(
+    file: IO[str], schema: pa.Schema, batches: Iterator[pa.RecordBatch], limit: int, width: int
+) -> None:
     """At most `limit` rows, and a word on whether there are more."""
-    limit = SHOWN if limit is None else limit
-    batches = output.limited(reader, limit + 1)
     rows = list(
         itertools.chain.from_iterable(
-            zip(*(column.to_pylist() for column in batch.columns), strict=True) for batch in batches
+            zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            for batch in output.limited(batches, limit + 1)
         )
     )
-    lines = aligned(reader.schema.names, rows[:limit], width)
+    lines = aligned(schema.names, rows[:limit], width)
     if len(rows) > limit:
         lines.append(f"the first {limit} rows: --limit N shows more, --out FILE.csv takes all")
     elif not rows:
         lines.append("no row")
-    return "\n".join(lines) + "\n"
+    file.write("\n".join(lines) + "\n")

@@ -5,6 +5,7 @@ variable of the program. DuckDB itself would still let COPY replace one of these
 statement that others wrote belongs to `select`, which takes nothing but a single SELECT.
 """
 
+import difflib
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import fsspec
 from pipelines.errors import Incomplete, JobError, UsageError
 from pipelines.io.files import is_local, reason
 from pipelines.io.store import Run
+from pipelines.tables.patient import Patient
 from pipelines.tables.views import UNNESTED, View, views_of
 from pipelines.terminal.aligned import shortened
 
@@ -109,20 +111,56 @@ def _named(parsed: Any) -> Iterator[str]:
             yield from _named(inner)
 
 
+def batches_of(database: Database, reader: "pa.RecordBatchReader") -> Iterator["pa.RecordBatch"]:
+    """The batches of an answer; what goes wrong while they are computed comes as `explained`."""
+    import pyarrow as pa
+
+    try:
+        yield from reader
+    except (pa.ArrowException, OSError) as error:
+        raise explained(error, database) from error
+
+
 def explained(error: Exception, database: Database) -> JobError:
     """An error of DuckDB as a sentence, with DuckDB's hint, and what makes a missing view."""
     duckdb = _duckdb()
-    if not isinstance(error, duckdb.Error) or isinstance(error, duckdb.IOException):
-        return Incomplete(f"a file of the run cannot be read ({reason(error)}); ask again")
+    of_store = type(error) is duckdb.Error  # a file system's own error, given as its traceback
+    if of_store or not isinstance(error, duckdb.Error) or isinstance(error, duckdb.IOException):
+        return Incomplete(f"a file of the run cannot be read ({_why(error)}); ask again")
     gone = re.search(r'Cannot access file "(.+?)(?:/\*\*/\*\.parquet)?" -', str(error))
     if gone and gone[1] in database.files:  # DuckDB takes a file that is not there for a folder
         return Incomplete(f"{gone[1]} cannot be read: it is gone; ask again")
     if unmade := _unmade(str(error), database.missing):
         return UsageError(unmade)
+    if unknown := re.search(r'Table with name "?(.+?)"? does not exist!', str(error)):
+        return UsageError(_no_view(unknown[1], database))
     text = re.sub(r"\n+LINE \d+:.*", "", str(error), flags=re.DOTALL)
     text = re.sub(r"^[A-Z][A-Za-z -]* Error: ", "", text).replace("!\n", ". ")
     text = shortened(" ".join(text.split()).strip(" !"), LONGEST)
     return UsageError(f"the query cannot be answered: {text}")
+
+
+def _why(error: Exception) -> str:
+    """In one line: of a traceback the last, and no part of the query."""
+    text = re.split(r"\n+LINE \d+:", reason(error))[0].strip()
+    return shortened(text.rpartition("\n")[2] if "Traceback" in text else text, LONGEST)
+
+
+def _no_view(name: str, database: Database) -> str:
+    """DuckDB's own hint would name its system tables."""
+    there = views(database)
+    near = difflib.get_close_matches(name.lower(), there, 1)
+    hint = f"did you mean {near[0]}? There are" if near else "there are"
+    return f"there is no view '{shortened(name, LONGEST)}': {hint} {', '.join(there)}"
+
+
+def views(database: Database) -> list[str]:
+    """Names, with their schema but for the run's own, which come first."""
+    found = database.connection.execute(
+        "SELECT if(table_schema = 'main', '', table_schema || '.') || table_name "
+        "FROM information_schema.tables ORDER BY table_schema = 'main' DESC, table_name"
+    ).fetchall()
+    return [name for (name,) in found]
 
 
 def _unmade(text: str, missing: dict[str, str]) -> str | None:
@@ -155,7 +193,7 @@ def _create(connection: Any, run: Run, schema: str, views: list[View]) -> list[s
     fs, _ = fsspec.core.url_to_fs(run.url)
     protocols = {fs.protocol} if isinstance(fs.protocol, str) else {*fs.protocol}
     if not is_local(fs) and not protocols & {*connection.list_filesystems()}:
-        connection.register_filesystem(fs)
+        connection.register_filesystem(Patient(fs))
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
     files: list[str] = []
     for view in views:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pipelines.io.store import Run
 from pipelines.io.urls import without_secrets
-from pipelines.tables.database import BASELINE, Database
+from pipelines.tables.database import BASELINE, Database, views
 from pipelines.tables.text import aligned
 
 SHORT = {"VARCHAR": "text", "INTEGER": "int", "BIGINT": "int", "FLOAT": "float", "DOUBLE": "float"}
@@ -14,7 +14,7 @@ SHORT = {"VARCHAR": "text", "INTEGER": "int", "BIGINT": "int", "FLOAT": "float",
 def listing(database: Database, run: Run, width: int) -> list[str]:
     """Each view with its rows and columns; those of concepts and labels are named once."""
     info = run.info
-    names = _names(database)
+    names = views(database)
     rows = [(name, _rows(database, run, name)) for name in names]
     lines = [*aligned(["view", "rows"], rows, width), ""]
     for name in names:
@@ -26,14 +26,6 @@ def listing(database: Database, run: Run, width: int) -> list[str]:
     where = f" \\\n        --run {without_secrets(run.url)}"
     lines += ["", "For example:", ""]
     return lines + [f'    nhd query "{sql}"{where}' for sql in _examples(database, info)]
-
-
-def _names(database: Database) -> list[str]:
-    found = database.connection.execute(
-        "SELECT if(table_schema = 'main', '', table_schema || '.') || table_name "
-        "FROM information_schema.tables ORDER BY table_schema = 'main' DESC, table_name"
-    ).fetchall()
-    return [name for (name,) in found]
 
 
 def _rows(database: Database, run: Run, name: str) -> int | None:

@@ -14,10 +14,10 @@ from pipelines.io.files import ROW_GROUP, parquet_writer
 Format = Literal["table", "csv", "json", "parquet"]
 
 
-def limited(reader: pa.RecordBatchReader, rows: int | None) -> Iterator[pa.RecordBatch]:
+def limited(batches: Iterator[pa.RecordBatch], rows: int | None) -> Iterator[pa.RecordBatch]:
     """The first `rows` rows; None: all."""
     left = math.inf if rows is None else rows
-    for batch in reader:
+    for batch in batches:
         if left <= 0:
             return
         yield batch if len(batch) <= left else batch.slice(0, int(left))

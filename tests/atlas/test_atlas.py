@@ -217,6 +217,34 @@ def test_histograms_labels_and_concepts_are_those_of_the_rows(fitted: Fitted, bu
         assert abs(each[page.follows[0]]) == pytest.approx(abs(each[name]), abs=2e-3)
 
 
+def test_a_neurons_labels_and_neighbours_are_those_of_its_main_direction(
+    fitted: Fitted, built: Built
+) -> None:
+    rows = fitted.run.images().to_pandas()
+    table = fitted.run.table("fit/neurons.parquet").to_pandas()
+    main = np.stack(table[table["rank"] == 0]["direction"])
+    for page in built.neurons.values():
+        pairs = torch.arange(8) * 512 + page.neuron
+        units = fitted.directions.vectors(pairs).double()
+        units /= units.norm(dim=1, keepdim=True)
+        contribution = sum(
+            np.outer(dense(fitted.run, int(pair)), unit)
+            for pair, unit in zip(pairs, units, strict=True)
+        )  # [images,D], as the rows have it
+        along = contribution @ main[page.neuron]
+        assert len(page.labels) == rows[list(ATTRIBUTES)].astype(bool).nunique().eq(2).sum()
+        for label in page.labels:
+            r = pointbiserialr(rows[label.name].astype(bool), along).statistic
+            assert label.r == pytest.approx(r, abs=2e-3)
+        cosines = np.delete(main @ main[page.neuron], page.neuron)
+        assert [near.cosine for near in page.neighbours] == pytest.approx(
+            np.sort(cosines)[::-1][:8], abs=1e-5
+        )
+        for part in page.heads:
+            own = built.pairs.get(part.pair)
+            assert own is None or part.labels == own.labels[: len(part.labels)] != ()
+
+
 def test_the_units_are_the_most_important(fitted: Fitted, built: Built) -> None:
     importance = fitted.pairs["importance"].to_numpy()
     order = np.argsort(-importance)

@@ -96,6 +96,8 @@ def test_a_neurons_shares_are_all_there(site: Path, values: Values) -> None:
         seen = Page(site / "neurons" / f"{page.neuron}.html").values
         assert [float(share) for share in seen["share"]] == [part.share for part in page.heads]
         assert float(seen["explained"][0]) == page.explained
+        assert [float(r) for r in seen["r"]] == [label.r for label in page.labels]
+        assert [float(r) for r in seen["near-r"]] == [near.cosine for near in page.neighbours]
 
 
 def test_before_and_after_run_through_all_pairs_by_importance(site: Path, values: Values) -> None:

@@ -99,6 +99,26 @@ def test_a_number_is_found_and_nothing_is_said_to_be_nothing(
         assert seen.page.inner_text("#found") == ""
 
 
+def test_a_unit_is_found_by_whatever_is_printed_of_it(browser, site: Path, values: Values) -> None:
+    page = next(p for i, p in enumerate(values.pairs()) if i == 5)
+    own = f"pairs/{page.head}-{page.neuron}.html"
+    words = ", ".join(page.words)
+    numbers = (f"{page.head},{page.neuron}", f"head {page.head} · neuron {page.neuron}")
+    several = (f"head {page.head}", f"Neuron {page.neuron}", f"{page.pair}")
+    with visit(browser, f"{site.as_uri()}/index.html", PHONE) as seen:
+        for asked in (words, f"“{words}”", *numbers, *several, f"pair {page.pair}"):
+            seen.page.fill("#query", asked)
+            seen.page.wait_for_selector(f"#found a[href='{own}']")
+            top = seen.page.evaluate("document.querySelector('#found a').getBoundingClientRect().y")
+            assert 0 <= top < PHONE[1]
+            only = seen.page.inner_text("#said") == "1 pair and 0 neurons found."
+            assert only or asked not in (*numbers, f"pair {page.pair}")
+        seen.page.fill("#query", "yelow")
+        seen.page.click("#said a")
+        assert seen.page.input_value("#query") == "yellow"
+        seen.page.wait_for_selector("#found a")
+
+
 def test_hostile_words_stay_text(browser, site: Path) -> None:
     with visit(browser, f"{site.as_uri()}/index.html#q=zebra <scr", PHONE) as seen:
         seen.page.wait_for_selector("#found a")

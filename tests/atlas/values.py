@@ -13,6 +13,7 @@ from pipelines.atlas.model import (
     HeadPart,
     Histogram,
     Label,
+    NearNeuron,
     Neighbour,
     NeuronPage,
     PairPage,
@@ -80,6 +81,7 @@ class Values:
                     self._words(random, 4),
                     1,
                     self._tiles(random, 8) if j < 4 else (),
+                    self._labels(random)[:3],
                 )
                 for j, (head, share) in enumerate(
                     zip(random.permutation(self.heads), shares, strict=True)
@@ -87,14 +89,19 @@ class Values:
             )
             words, numbers = self._words(random, 5), random.random(5).tolist()
             tiles = self._tiles(random, 8)
-            yield NeuronPage(neuron, i + 1, words, *numbers, parts, tiles)
+            near = tuple(
+                NearNeuron(other, 0.9, self._words(random, 3))
+                for other in (*self.top_neurons, self.width)
+                if other != neuron
+            )
+            yield NeuronPage(
+                neuron, i + 1, words, *numbers, parts, tiles, self._labels(random), near
+            )
 
     def _pair(self, random: np.random.Generator, pair: int, i: int) -> PairPage:
         words = self._words(random, 5)
         sign = 1 if random.random() < 0.8 else -1
-        r = np.sort(random.uniform(0, 0.9, len(NAMES)))[::-1] * random.choice((-1, 1), len(NAMES))
-        order = random.permutation(len(NAMES))
-        labels = tuple(Label(NAMES[k], float(x)) for k, x in zip(order, r, strict=True))
+        labels = self._labels(random)
         near = tuple(
             Neighbour(int(n), float(x), self._words(random, 3))
             for n, x in zip(
@@ -133,6 +140,11 @@ class Values:
 
     def _words(self, random: np.random.Generator, count: int) -> tuple[str, ...]:
         return tuple(str(word) for word in random.choice(NAMES, count, replace=False))
+
+    def _labels(self, random: np.random.Generator) -> tuple[Label, ...]:
+        r = np.sort(random.uniform(0, 0.9, len(NAMES)))[::-1] * random.choice((-1, 1), len(NAMES))
+        order = random.permutation(len(NAMES))
+        return tuple(Label(NAMES[k], float(x)) for k, x in zip(order, r, strict=True))
 
     def _tiles(self, random: np.random.Generator, count: int) -> tuple[Tile, ...]:
         y, x = np.mgrid[:GRID, :GRID]

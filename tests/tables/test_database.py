@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.errors import Incomplete, UsageError
+from jobs.commands.query import Query
+from pipelines.errors import Incomplete, Unwritable, UsageError
 from pipelines.tables.ask import Question, ask
 from pipelines.tables.database import Database, connect, open_database, select
 from pipelines.tables.text import aligned, cell
@@ -98,7 +99,8 @@ def test_a_query_only_reads_and_only_the_run(
     ("sql", "says"),
     [
         ("SELECT simlarity_yellow FROM images", 'Candidate bindings: "similarity_yellow"'),
-        ("SELECT * FROM imags", 'Did you mean "images"?'),
+        ("SELECT * FROM imags", "no view 'imags': did you mean images? There are concepts, fir"),
+        ("SELECT * FROM '/etc/passwd'", "there is no view '/etc/passwd': there are concepts, fir"),
         ("SELEC 1", 'syntax error at or near "SELEC"'),
         ("SELECT avg(effect) FROM audits", "name a series of audits: --series URL"),
         ("SELECT * FROM baseline.images", "name a second run: --baseline URL"),
@@ -149,15 +151,24 @@ def test_any_folder_name_will_do(study: Study, tmp_path: Path) -> None:
         assert found.execute(query).fetchone() == (40, 50 * 256)
 
 
+def answer(question: Question) -> str:
+    """What is printed."""
+    printed = io.StringIO()
+    ask(question, printed)
+    return printed.getvalue()
+
+
 def test_every_format_says_the_same(study: Study, tmp_path: Path) -> None:
     columns = "key, year, similarity_car, pairs[:2] AS pairs, NULL AS nothing"
     sql = f"SELECT {columns} FROM images ORDER BY key"
     asked = Question(study.run, sql, limit=7)
     truth = connect(study.run).execute(f"{sql} LIMIT 7").fetchall()
-    as_json = json.loads(ask(Question(study.run, sql, format="json", limit=7)))
-    rows = list(csv.DictReader(io.StringIO(ask(Question(study.run, sql, format="csv", limit=7)))))
+    as_json = json.loads(answer(Question(study.run, sql, format="json", limit=7)))
+    rows = list(
+        csv.DictReader(io.StringIO(answer(Question(study.run, sql, format="csv", limit=7))))
+    )
     out = tmp_path / "answer.parquet"
-    assert ask(Question(study.run, sql, out=str(out), limit=7)) == f"written: {out}\n"
+    assert answer(Question(study.run, sql, out=str(out), limit=7)) == f"written: {out}\n"
     table = pd.read_parquet(out)
     assert len(table) == len(as_json) == len(rows) == len(truth) == 7
     for i, (key, year, similarity, pairs, nothing) in enumerate(truth):
@@ -168,12 +179,32 @@ def test_every_format_says_the_same(study: Study, tmp_path: Path) -> None:
         assert float(rows[i]["similarity_car"]) == as_json[i]["similarity_car"]
         assert (rows[i]["key"], rows[i]["nothing"]) == (key, "")
         assert json.loads(rows[i]["pairs"]) == list(table["pairs"][i]) == pairs
-    assert "the first 7 rows" in ask(asked)
+    assert "the first 7 rows" in answer(asked)
+    for name in ("csv", "json"):
+        file = tmp_path / f"answer.{name}"
+        assert answer(Question(study.run, sql, out=str(file), limit=7)) == f"written: {file}\n"
+        assert file.read_text() == answer(Question(study.run, sql, format=name, limit=7))
     with pytest.raises(UsageError, match="--out"):
-        ask(Question(study.run, sql, format="parquet"))
+        answer(Question(study.run, sql, format="parquet"))
     with pytest.raises(UsageError, match="does not say its format"):
-        ask(Question(study.run, sql, out=str(tmp_path / "answer.xlsx")))
+        answer(Question(study.run, sql, out=str(tmp_path / "answer.xlsx")))
     assert not (tmp_path / "answer.xlsx").exists()
+
+
+def test_who_reads_may_have_enough_before_the_end(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as closed:
+        monkeypatch.setattr("sys.stdout", closed)
+        Query("SELECT * FROM firings", run=study.run, format="csv")()
+
+
+def test_a_place_that_cannot_be_written_is_said_in_one_sentence(study: Study) -> None:
+    for name in ("csv", "json", "parquet"):
+        with pytest.raises(Unwritable, match="/proc/none/a"):
+            answer(Question(study.run, "SELECT 1", out=f"/proc/none/a.{name}"))
 
 
 def test_without_sql_views_are_listed_with_examples_that_run(study: Study) -> None:

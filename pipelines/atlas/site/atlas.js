@@ -52,34 +52,77 @@ const best = (numbers, found, weight, step = 0) =>
 const weigh = (unit, found) =>
   Math.max(best(unit.words, found, 4, 0.2), best(unit.names, found, 3), best(unit.code, found, 2));
 
+// As the words of a pair are printed: "golden, yellow, lemon".
+const tokensOf = (text) => text.split(/[\s,;"“”]+/u).filter(Boolean);
+
+// "2,456", "2-456" or "head 2 · neuron 456"; "pair 1480", its number in the tables; "head 2" and
+// "neuron 456", which are all of theirs.
+const numbered = (index, text) => {
+  const both = text.match(/^(?:(?:pair|head) )?(\d+)(?: ?[-·:,/] ?| )(?:neuron )?(\d+)$/);
+  if (both) return (u) => u.head === Number(both[1]) && u.neuron === Number(both[2]);
+  const one = text.match(/^(pair|head|neuron) (\d+)$/);
+  const number = one && Number(one[2]);
+  return one && {
+    pair: (u) => numberOf(index, u) === number,
+    head: (u) => u.head === number,
+    neuron: (u) => u.neuron === number,
+  }[one[1]];
+};
+const numberOf = (index, unit) => unit.kind === "pairs" ? unit.head * index.width + unit.neuron : null;
+
 const search = (index, query) => {
   const text = plain(query).trim().replace(/\s+/g, " ");
-  if (!text) return null;
-  const exact = text.match(/^(\d+)\s*[-·:,/ ]\s*(\d+)$/);
-  if (exact) {
-    return index.units.filter((u) => u.head === Number(exact[1]) && u.neuron === Number(exact[2]));
-  }
-  const tokens = text.split(" ").map((token) => fits(index.terms, token));
+  const wanted = numbered(index, text);
+  if (wanted) return index.units.filter(wanted);
+  const tokens = tokensOf(text).map((token) => fits(index.terms, token));
+  if (!tokens.length) return null;
   const whole = fits(index.terms, text);
   const scored = [];
   for (const unit of index.units) {
     const parts = tokens.map((found) => weigh(unit, found));
     let score = parts.every(Boolean) ? parts.reduce((a, b) => a + b) + weigh(unit, whole) : 0;
     if (String(unit.neuron) === text) score += 100;
+    if (String(numberOf(index, unit)) === text) score += 50;
     if (score) scored.push([score, unit]);
   }
   return scored.sort((a, b) => b[0] - a[0]).map(([, unit]) => unit);
 };
 
-const read = ({ terms, pairs, neurons, topics }) => ({
+// Letters to change, leave out or put in, to make one word of another.
+const distance = (a, b) => {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next.push(Math.min(next[j - 1] + 1, row[j] + 1, row[j - 1] + (a[i - 1] !== b[j - 1])));
+    }
+    row = next;
+  }
+  return row[b.length];
+};
+
+// The query with every word that the atlas lacks replaced by the one most like it; null if none is.
+const meant = (index, query) => {
+  const known = [...new Set(index.terms.flatMap(tokensOf))];
+  const tokens = tokensOf(plain(query)).map((token) => {
+    if (known.some((word) => word.includes(token))) return token;
+    const near = known.map((word) => [distance(token, word), word]).sort((a, b) => a[0] - b[0])[0];
+    return near && near[0] <= token.length / 3 ? near[1] : null;
+  });
+  const found = tokens.includes(null) ? null : tokens.join(" ");
+  return found && found !== plain(query).trim() && search(index, found)?.length ? found : null;
+};
+
+const read = ({ width, terms, pairs, neurons, topics }) => ({
+  width,
   texts: terms,
   terms: terms.map(plain),
   topics,
   units: [
     ...pairs.map(([head, neuron, words, code, names], i) =>
       ({ kind: "pairs", i, head, neuron, words, code, names })),
-    ...neurons.map(([neuron, words], i) =>
-      ({ kind: "neurons", i, neuron, words, code: [], names: [] })),
+    ...neurons.map(([neuron, words, names], i) =>
+      ({ kind: "neurons", i, neuron, words, code: [], names })),
   ],
 });
 
@@ -89,7 +132,7 @@ const load = (name) =>
   });
 
 const marked = (text, query) => {
-  const tokens = query.trim().split(/\s+/).filter(Boolean).map((token) => token.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"));
+  const tokens = tokensOf(query).map((token) => token.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"));
   if (!tokens.length) return [text];
   return text.split(new RegExp(`(${tokens.join("|")})`, "giu"))
     .map((part, i) => (i % 2 ? make("mark", {}, part) : part));
@@ -133,9 +176,15 @@ if (form) {
     if (!units) { said.textContent = ""; return; }
     const pairs = units.filter((unit) => unit.kind === "pairs").length;
     const sum = `${count(pairs, "pair", "pairs")} and ${count(units.length - pairs, "neuron", "neurons")}`;
-    said.textContent = units.length
-      ? `${sum} found${units.length > SHOWN ? `, the best ${SHOWN} are shown` : ""}.`
-      : `Nothing in this atlas goes with “${text.trim()}”.`;
+    if (units.length) {
+      said.textContent = `${sum} found${units.length > SHOWN ? `, the best ${SHOWN} are shown` : ""}.`;
+      // On a small screen they would come to lie under its edge, and nobody would know.
+      if (found.getBoundingClientRect().top > 0.6 * innerHeight) byId("search").scrollIntoView();
+      return;
+    }
+    said.textContent = `Nothing in this atlas goes with “${text.trim()}”.`;
+    const other = meant(index, text);
+    if (other) said.append(" Did you mean ", make("a", { href: "#q=" + encodeURIComponent(other) }, other), "?");
   };
   const prepare = () => loading ??= Promise.all([load("index.js"), load("pictures.js")]).then(
     () => { index = read(window.atlasIndex); },

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from pipelines.atlas.model import NeuronPage, PairPage, Tile
+from pipelines.atlas.model import Label, NeuronPage, PairPage, Tile
 
 THUMBS = 5
 """Pictures in a row of a list."""
@@ -10,7 +10,7 @@ CODED = 5
 """A pair is found by so many words of its sparse code, those that were taken first."""
 NAMED = 3
 FOUND_FROM = 0.2
-"""And by the names of the labels it correlates with most: so many, from this r on."""
+"""Both are found by the labels they correlate with most: so many, from this r on."""
 
 
 class PairRow(NamedTuple):
@@ -40,6 +40,7 @@ class NeuronRow(NamedTuple):
     neuron: int
     rank: int
     words: tuple[str, ...]
+    labels: tuple[str, ...]
     importance: float
     clarity: float | None
     polysemanticity: float | None
@@ -56,7 +57,6 @@ class NeuronRow(NamedTuple):
 def pair_row(page: PairPage) -> PairRow:
     """The row of a page."""
     follows = page.follows and (page.follows[0], page.sign * page.follows[1])
-    near = sorted((-page.sign * label.r, label.name) for label in page.labels)[:NAMED]
     return PairRow(
         page.head,
         page.neuron,
@@ -64,7 +64,7 @@ def pair_row(page: PairPage) -> PairRow:
         page.words,
         tuple(word for word, _ in page.code[:CODED]),
         follows,
-        tuple(name for r, name in near if -r >= FOUND_FROM),
+        _names(page.labels, page.sign),
         page.importance,
         page.clarity,
         page.polysemanticity,
@@ -78,12 +78,18 @@ def neuron_row(page: NeuronPage) -> NeuronRow:
         page.neuron,
         page.rank,
         page.words,
+        _names(page.labels),
         page.importance,
         page.clarity,
         page.polysemanticity,
         tuple((part.head, part.share) for part in page.heads),
         _thumbs(page.tiles),
     )
+
+
+def _names(labels: tuple[Label, ...], sign: int = 1) -> tuple[str, ...]:
+    near = sorted((-sign * label.r, label.name) for label in labels)[:NAMED]
+    return tuple(name for r, name in near if -r >= FOUND_FROM)
 
 
 def _thumbs(tiles: tuple[Tile, ...]) -> tuple[str, ...]:

@@ -24,7 +24,8 @@ class Table:
 
 
 def index(contents: Contents) -> str:
-    """Terms, and for each pair head, neuron and the terms of its words, code and names."""
+    """Terms, and for each pair head, neuron and the terms of its words, code and names; for each
+    neuron those of its words and names."""
     terms = Table()
     pairs = [
         [
@@ -36,11 +37,20 @@ def index(contents: Contents) -> str:
         ]
         for row in contents.pairs
     ]
-    neurons = [[row.neuron, terms.numbers(row.words)] for row in contents.neurons]
+    neurons = [
+        [row.neuron, terms.numbers(row.words), terms.numbers(row.labels)]
+        for row in contents.neurons
+    ]
     topics = [[terms.numbers([topic.name])[0], topic.path] for topic in contents.topics]
     return script(
         "atlasIndex",
-        {"terms": list(terms.texts), "pairs": pairs, "neurons": neurons, "topics": topics},
+        {
+            "width": contents.about.neurons,  # a pair's number is head · width + neuron
+            "terms": list(terms.texts),
+            "pairs": pairs,
+            "neurons": neurons,
+            "topics": topics,
+        },
     )
 
 
