@@ -260,18 +260,18 @@ def edited(data: bytes, changes: list[tuple[str, float, bytes]]) -> bytes:
     return data
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(st.sampled_from(sorted(VALID)), edits)
 def test_damaged_files_are_images_or_rejects(
     name: str, changes: list[tuple[str, float, bytes]]
 ) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         found = decoded(edited(VALID[name], changes))
     assert isinstance(found, Decoded | Reject)
     assert not warned
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
 
 
 def chunk(name: bytes, data: bytes) -> bytes:
