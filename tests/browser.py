@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 CHROMIUM = shutil.which("chromium")
 DESKTOP, PHONE = (1280, 900), (390, 844)
+PATIENCE = 120_000  # milliseconds for a start, a page or a selector, where a machine is busy
 
 
 @dataclass
@@ -46,7 +47,9 @@ class Visit:
 def chromium() -> Iterator[Browser]:
     """Debian's Chromium, without a window."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"], timeout=PATIENCE
+        )
         yield browser
         browser.close()
 
@@ -64,6 +67,7 @@ def visit(
     opened = browser.new_context(
         viewport={"width": width, "height": height}, color_scheme=colours, **context
     )
+    opened.set_default_timeout(PATIENCE)
     page = opened.new_page()
     found = Visit(page)
     page.on(

@@ -5,6 +5,7 @@ import random
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import numpy as np
@@ -22,22 +23,49 @@ from pipelines.tiny.dataset import write_scenes
 CONCEPTS = ("yellow", "car", "brick")
 LABELS = ("yellow", "car")
 RANDOM = ModelSpec("tiny", pretrained="none")
+WITH_RAY = ("test_faults", "test_runner", "test_nodes")
+"""Files whose quick tests start Ray."""
 SEED = int(os.environ.get("NHD_TEST_SEED", "0"))
 """What chance is drawn from in tests; 0 lets hypothesis try the same examples every time."""
-hypothesis.settings.register_profile("nhd", derandomize=SEED == 0)
+hypothesis.settings.register_profile(
+    "nhd",
+    derandomize=SEED == 0,
+    deadline=None,  # no test fails because a machine is slow
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.load_profile("nhd")
+
+
+for proxies in ("no_proxy", "NO_PROXY"):  # the servers of tests are on this machine
+    os.environ[proxies] = ",".join(filter(None, ["127.0.0.1,localhost", os.environ.get(proxies)]))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, so that two test processes end at about the same time."""
     order = (
-        "test_faults", "test_runner", "test_demo", "test_extraction", "test_s3", "test_images",
-        "test_evaluate", "test_tiny", "test_attention_pool", "test_models", "test_segment_job",
-        "test_cli", "test_preprocess", "test_explain", "test_segmenter", "test_security",
-        "test_paper", "test_commit", "test_audit", "test_calibrate", "test_power", "test_harm",
+        *WITH_RAY, "test_audit", "test_demo", "test_s3", "test_report_in_browser", "test_power",
+        "test_models", "test_images", "test_harm", "test_segmenter", "test_evaluate",
+        "test_explain", "test_segment_job", "test_patience", "test_pages_in_browser",
+        "test_cli", "test_paper", "test_tiny", "test_preprocess", "test_site_in_browser",
+        "test_commit", "test_calibrate", "test_extraction", "test_atlas", "test_security",
     )  # fmt: skip
     places = {name: place for place, name in enumerate(order)}
     items.sort(key=lambda item: places.get(item.path.stem, len(order)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object | None:
+    """Whole files to each process, and those with Ray to one: two that start choke two cores."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneRay(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            return "with Ray" if Path(file).stem in WITH_RAY else file
+
+    return OneRay(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)

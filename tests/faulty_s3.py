@@ -9,7 +9,7 @@ The proxy answers a share of the requests with one of FAULTS instead of what S3 
     cut    the connection is closed somewhere inside the body, whose full length was announced
 
 An answer without a body cannot be cut and passes whole. It may also be away altogether for some
-seconds, when connections are closed as they come, or let no more than so many bytes of a body
+requests, when connections are closed as they come, or let no more than so many bytes of a body
 pass. Bucket names cannot start with a hyphen, so the path /-faults steers the proxy. Run as a
 script, it prints where it listens and ends when its standard input does.
 """
@@ -22,7 +22,6 @@ import os
 import random
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -43,10 +42,10 @@ class _Faults:
         self.set(0.0, 0, FAULTS)
 
     def set(
-        self, rate: float, seed: int, faults: Sequence[str], away: float = 0.0, most: int = 1 << 60
+        self, rate: float, seed: int, faults: Sequence[str], away: int = 0, most: int = 1 << 60
     ) -> None:
         with self.lock:
-            self.until, self.most = time.monotonic() + away, most
+            self.away, self.most = away, most
             self.rate, self.kinds, self.random = rate, tuple(faults), random.Random(seed)
             self.faults: Counter[str] = Counter()
             self.requests: Counter[str] = Counter()
@@ -56,7 +55,8 @@ class _Faults:
     def next(self, method: str, payer: bool) -> tuple[str | None, float]:
         """The fault for the next request, or None, and where in the body to cut."""
         with self.lock:
-            if time.monotonic() < self.until:
+            if self.away > 0:
+                self.away -= 1
                 return "away", 0.0
             self.requests[method] += 1
             self.seen["paid_for"] += payer

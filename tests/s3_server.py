@@ -40,12 +40,12 @@ class Server:
     direct: str
 
     def set_rate(
-        self, rate: float, seed: int = 0, faults: Sequence[str] = FAULTS, **more: float
+        self, rate: float, seed: int = 0, faults: Sequence[str] = FAULTS, **more: int
     ) -> None:
         """From now on, `rate` of the requests meet one of `faults`; counts start anew.
 
-        `more`: for `away` seconds it is not there at all; no answer passes with more than `most`
-        bytes.
+        `more`: the next `away` requests find it not there at all; no answer passes with more than
+        `most` bytes.
         """
         told = {"rate": rate, "seed": seed, "faults": list(faults), **more}
         _ask(self.endpoint, "PUT", CONTROL, json.dumps(told).encode())

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.bench import rn50x16
+from pipelines.bench import child, rn50x16
 from pipelines.bench.child import cost
 from pipelines.bench.compare import comparing
 from pipelines.bench.fit import without_codes
@@ -21,12 +21,28 @@ def test_a_synthetic_run_holds_what_it_says(tmp_path: Path) -> None:
     assert run.moments().pairs.mean.numel() == rn50x16.PAIRS
 
 
-def test_the_peak_of_a_process_is_that_of_its_memory(tmp_path: Path) -> None:
-    log = str(tmp_path / "log")
-    small = cost(["-c", "import time; time.sleep(1)"], log)
-    large = cost(["-c", "import time; x = bytearray(200_000_000); time.sleep(1)"], log)
+def test_the_peak_of_a_process_is_that_of_its_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each process waits until it was looked at while it had its memory."""
+    log, seen, look = tmp_path / "log", tmp_path / "seen", child.peak
+    wait = "import os, sys, time\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.01)"
+
+    def peak(pid: int) -> int:
+        ready, found = "ready" in log.read_text(), look(pid)
+        if ready:
+            seen.touch()
+        return found
+
+    monkeypatch.setattr(child, "peak", peak)
+    costs = []
+    for size in (0, 200_000_000):
+        seen.unlink(missing_ok=True)
+        code = f"held = bytearray({size}); print('ready', flush=True); {wait}"
+        costs.append(cost(["-c", code, str(seen)], str(log)))
+    small, large = costs
     assert 190e6 < large.peak - small.peak < 210e6
-    assert large.seconds > 1
+    assert cost(["-c", "import time; time.sleep(0.2)"], str(log)).seconds > 0.2
 
 
 def test_a_process_that_fails_is_said_so(tmp_path: Path) -> None:

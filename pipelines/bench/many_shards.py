@@ -5,11 +5,12 @@ whole process and the growth of its memory, in MB, from before the shards were l
 """
 
 import json
-import resource
+import os
 import sys
 import time
 from typing import Any
 
+from pipelines.bench.child import peak
 from pipelines.bench.empty_extraction import UNITS
 from pipelines.extract.settings import Group
 from pipelines.extract.work import COUNTS, Work
@@ -63,7 +64,7 @@ def measure(shards: int, out: str) -> dict[str, float]:
 
 
 def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    return peak(os.getpid()) / 1e6
 
 
 if __name__ == "__main__":

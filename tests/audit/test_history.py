@@ -29,7 +29,7 @@ def verdict(i: int, values: list[float | None], limit: float = 0.4, name: str = 
     return once | {"auc": 0.5 + i / 1000, "rejects": 0.01 * (i % 3), "images": 1000 * i}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.lists(NUMBERS, min_size=2, max_size=2), min_size=1, max_size=70))
 def test_points_keep_the_order_of_their_values_and_stay_in_the_box(values: Any) -> None:
     verdicts = [verdict(i, found) for i, found in enumerate(values)]
@@ -46,7 +46,7 @@ def test_points_keep_the_order_of_their_values_and_stay_in_the_box(values: Any) 
         assert all(a >= b - 1e-9 for a, b in pairwise(heights))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.text("abcW-019", min_size=1, max_size=30), min_size=1, max_size=60, unique=True),
     st.floats(0.01, 4),

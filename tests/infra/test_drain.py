@@ -29,6 +29,7 @@ def test_it_waits_for_the_raylet_and_no_longer(
     comm = tmp_path / "proc" / "7" / "comm"
     comm.parent.mkdir(parents=True)
     comm.write_text("raylet\n")
+    began = time.monotonic()
     if leaves is not None:
         threading.Timer(leaves, comm.write_text, ["python\n"]).start()
     environment = {
@@ -36,7 +37,6 @@ def test_it_waits_for_the_raylet_and_no_longer(
         "PATH": path_with(tmp_path / "bin"),
         "PROC": str(tmp_path / "proc"),
     }
-    began = time.monotonic()
     found = subprocess.run(["sh", DRAIN, str(grace)], env=environment, timeout=60, check=False)
     assert found.returncode == 0
     assert least <= time.monotonic() - began <= 30

@@ -24,7 +24,7 @@ def clustered_sample(seed: int, groups: int, size: int, within: float) -> tuple:
 
 
 @given(st.integers(0, 1000), st.integers(3, 40), st.booleans())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_design_is_the_literal_robust_variance(seed: int, n: int, weighted: bool) -> None:
     rng = np.random.default_rng(seed)
     values, codes = rng.normal(size=n), rng.integers(0, 5, n)
@@ -116,7 +116,7 @@ def test_swapping_the_sides_mirrors_the_bootstrap() -> None:
 
 
 @given(st.integers(0, 1000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_names_of_clusters_do_not_matter(seed: int) -> None:
     values, codes = clustered_sample(seed, 9, 4, 0.5)
     renamed = np.random.default_rng(seed).permutation(9)[codes] * 17 + 3
@@ -182,7 +182,7 @@ def test_events_of_one_shard_are_uneven_and_scattered_ones_are_not() -> None:
 
 
 @given(st.integers(0, 1000), st.integers(2, 30), st.integers(2, 30))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_folds_never_cut_a_cluster(seed: int, left: int, right: int) -> None:
     rng = np.random.default_rng(seed)
     a, b = rng.integers(0, left, 200), rng.integers(left, left + right, 150)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nhd_ops import extremes
 from tests import reference
 
-quiet = settings(deadline=None, derandomize=True)
 finite = st.floats(width=32, allow_nan=False)
 ids = st.integers(0, 2**32 - 1)
 # Few distinct values, so that ties are common.
@@ -24,7 +23,6 @@ def keys_of(chosen, k=5):
     return extremes.largest(table, names, k)
 
 
-@quiet
 @given(finite, ids)
 def test_a_key_gives_back_its_value_and_id(value, name):
     key = extremes.pack(torch.tensor([value]), torch.tensor([name]))
@@ -32,7 +30,6 @@ def test_a_key_gives_back_its_value_and_id(value, name):
     assert (float(found), int(back)) == (value, name)
 
 
-@quiet
 @given(finite, ids, finite, ids)
 def test_keys_order_by_value_then_by_lower_id(value, name, other, rival):
     one, two = extremes.pack(torch.tensor([value, other]), torch.tensor([name, rival])).tolist()
@@ -40,7 +37,6 @@ def test_keys_order_by_value_then_by_lower_id(value, name, other, rival):
     assert min(one, two) > extremes.EMPTY
 
 
-@quiet
 @given(rows)
 def test_largest_agrees_with_sorting(chosen):
     found, names = extremes.unpack(keys_of(chosen)[0])
@@ -54,7 +50,6 @@ def test_largest_agrees_with_sorting(chosen):
     assert found[~held].isnan().all()
 
 
-@quiet
 @given(rows, st.lists(st.integers(0, 12), min_size=2, max_size=2))
 def test_merging_is_exactly_associative_and_commutative(chosen, cuts):
     low, high = sorted(cuts)
@@ -74,7 +69,6 @@ def test_units_in_blocks(monkeypatch):
     assert torch.equal(table.gather(0, whole[1].T).T, extremes.unpack(whole[0])[0])
 
 
-@quiet
 @given(rows, rows)
 def test_relabelling_by_an_increasing_map_commutes_with_merging(first, second):
     old = torch.tensor([0, 1000, 2**31])

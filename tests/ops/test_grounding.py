@@ -40,7 +40,7 @@ def close(a: SecondMoments, b: SecondMoments) -> None:
         torch.testing.assert_close(left, right, rtol=1e-9, atol=1e-9)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.integers(1, 7), min_size=1, max_size=6), st.integers(0, 99))
 def test_moments_do_not_depend_on_batches_or_order(sizes: list[int], seed: int) -> None:
     x, fold = values(sum(sizes), 2, 4, seed), folds(sum(sizes), seed)

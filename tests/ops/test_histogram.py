@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -19,7 +19,6 @@ def counts(values):
     return h.histogram_of(torch.as_tensor(values)[:, None])[0]
 
 
-@settings(deadline=None, derandomize=True)
 @given(st.lists(floats, min_size=1, max_size=20))
 def test_bins_agree_with_comparing_every_edge(values):
     assert h.bin_of(torch.tensor(values)).tolist() == [reference.bin_of(x) for x in values]

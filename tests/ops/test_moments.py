@@ -85,7 +85,7 @@ def assert_same(a, b):
         assert torch.equal(a.buckets[name].histogram, b.buckets[name].histogram)
 
 
-@settings(deadline=None, derandomize=True, max_examples=20)
+@settings(max_examples=20)
 @given(
     st.permutations(range(IMAGES)), st.lists(st.integers(1, IMAGES - 1), max_size=6, unique=True)
 )
@@ -95,7 +95,7 @@ def test_any_order_and_batching_gives_the_same(whole, order, cuts):
     assert_same(reduce(mm.merge, map(moments_of, batches)), whole)
 
 
-@settings(deadline=None, derandomize=True, max_examples=10)
+@settings(max_examples=10)
 @given(st.randoms(use_true_random=False))
 def test_merging_in_any_tree_gives_the_same(whole, random):
     parts = [moments_of(range(start, start + 10)) for start in range(0, IMAGES, 10)]

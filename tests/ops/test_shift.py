@@ -43,7 +43,7 @@ def test_welch_is_scipys() -> None:
 
 
 @given(st.integers(0, 1000), st.floats(-2, 2))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_swapping_the_sides_flips_every_sign(seed: int, shift: float) -> None:
     a, b = (summary(x) for x in samples(seed, shift=shift))
     p, q = (Summary(s.count, squash(s.mean), s.variance) for s in (a, b))
@@ -59,7 +59,7 @@ def squash(x: np.ndarray) -> np.ndarray:
 
 
 @given(st.floats(0.01, 100), st.floats(-50, 50))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_d_does_not_depend_on_scale_and_origin(scale: float, origin: float) -> None:
     a, b = samples(3)
     plain = mean_shift(summary(a), summary(b))
@@ -115,7 +115,7 @@ def test_false_discovery_is_scipys_and_keeps_the_shape() -> None:
 
 
 @given(st.integers(0, 1000), st.integers(2, 30), st.integers(2, 30))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_auc_counts_pairs_and_error_is_delongs_literal_one(seed: int, n: int, m: int) -> None:
     rng = np.random.default_rng(seed)
     a, b = rng.integers(0, 8, n).astype(float), rng.integers(1, 9, m).astype(float)  # many ties

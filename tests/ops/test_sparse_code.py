@@ -23,7 +23,7 @@ def dense(code, atoms):
     return full.scatter_add(1, code.indices.clamp_min(0), code.coefficients)
 
 
-@settings(deadline=None, derandomize=True, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(0, 10**6), st.integers(1, 12), st.integers(1, 40))
 def test_supports_and_coefficients_are_those_of_scikit_learn(seed, atoms, block):
     dictionary, signals = random_world.unit(80, 16, seed), random_world.unit(23, 16, seed + 1)
@@ -163,7 +163,7 @@ def screened_and_not(signals, dictionary, atoms, **options):
     return [omp(signals, dictionary, atoms, screen=screen, **options) for screen in (True, False)]
 
 
-@settings(deadline=None, derandomize=True, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6), st.integers(4, 300), st.integers(2, 40), st.integers(1, 30))
 def test_screening_changes_no_support(seed, words, width, block):
     dictionary = random_world.unit(words, width, seed).float()

@@ -18,7 +18,7 @@ from nhd_ops.tilt import moved, tilted
 
 
 @given(st.integers(1, 400), st.floats(0.001, 0.5))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_series_never_spends_more_than_was_promised(horizon: int, promised: float) -> None:
     even = [alpha_of(t, horizon, promised, "even") for t in range(1, horizon + 1)]
     assert sum(even) == pytest.approx(promised, rel=1e-9)
@@ -59,7 +59,7 @@ def test_the_union_bound_holds_however_audits_depend(shared: float) -> None:
 
 
 @given(st.integers(30, 9000), st.integers(30, 9000), st.floats(0, 0.3), st.floats(0.5, 0.99))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_power_and_detectable_effect_are_inverse(
     n: int, m: int, floor: float, power: float
 ) -> None:

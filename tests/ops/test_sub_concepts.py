@@ -96,7 +96,7 @@ def test_a_neuron_that_lacks_one_condition_scores_far_lower(name):
     assert found[name] < 0.25 * found["split"]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.integers(2, 5))
 def test_the_score_is_bounded_and_blind_to_order_and_scale(seed, heads):
     generator = torch.Generator().manual_seed(seed)

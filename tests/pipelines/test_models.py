@@ -11,10 +11,10 @@ from safetensors.torch import save_file
 
 from pipelines.errors import UsageError
 from pipelines.extract.job import extract
-from pipelines.io.listing import expand
 from pipelines.io.store import Run
 from pipelines.model_spec import ModelSpec
 from pipelines.models import load_model, text_embeddings
+from pipelines.tiny.dataset import write_scenes
 from tests.conftest import plan
 
 
@@ -47,7 +47,7 @@ def test_texts_without_their_padding_have_the_embeddings_of_open_clip(name: str)
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "torch"])
-def test_a_checkpoint_file_takes_the_same_path(kind: str, scenes: str, tmp_path: Path) -> None:
+def test_a_checkpoint_file_takes_the_same_path(kind: str, tmp_path: Path) -> None:
     clip = open_clip.create_model("RN50", pretrained=None)
     path = tmp_path / ("w.safetensors" if kind == "safetensors" else "w.pt")
     state = {k: v.clone() for k, v in clip.state_dict().items()}
@@ -60,10 +60,10 @@ def test_a_checkpoint_file_takes_the_same_path(kind: str, scenes: str, tmp_path:
     for name, tensor in loaded.model.state_dict().items():
         assert torch.equal(tensor, state[name]), name
     if kind == "safetensors":
-        out = str(tmp_path / "run")
-        extract(plan(expand(scenes)[2], out, model=spec, concepts=("a yellow car",)))
+        (shard,), out = write_scenes(str(tmp_path), 2, seed=5), str(tmp_path / "run")
+        extract(plan(shard, out, model=spec, concepts=("a yellow car",)))
         assert Run(out).info["units"]["pairs"] == 65_536
-        assert Run(out).images(["pairs"]).num_rows == 10
+        assert Run(out).images(["pairs"]).num_rows == 2
 
 
 def test_a_checkpoint_that_runs_code_is_refused(tmp_path: Path) -> None:

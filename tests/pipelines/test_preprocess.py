@@ -171,7 +171,7 @@ def test_damaged_jpegs_are_judged_alike(kind: str) -> None:
     assert truncated.reason == "undecodable_image"
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.sampled_from([name for name in sorted(VALID) if "jpeg" in name or name == "mpo"]), edits)
 def test_edited_jpegs_are_judged_alike(name: str, changes: list[tuple[str, float, bytes]]) -> None:
     same_verdict(edited(VALID[name], changes))

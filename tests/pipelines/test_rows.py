@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.io.rows import TYPES, fit_type, infer_types
@@ -31,7 +31,6 @@ def deep(levels: int) -> Any:
 
 
 @pytest.mark.parametrize("kind", TYPES)
-@settings(deadline=None)
 @given(value=values)
 def test_every_value_is_stored_or_missing(kind: str, value: Any) -> None:
     found = stored(value, kind)
@@ -108,7 +107,6 @@ def test_a_column_takes_the_narrowest_type_that_fits(peeked: list[Any], kind: st
     assert all(fit_type(value, kind) is not None for value in peeked)
 
 
-@settings(deadline=None)
 @given(st.lists(values.filter(lambda v: v is not None), min_size=1))
 def test_every_peeked_value_fits_the_inferred_type(peeked: list[Any]) -> None:
     kind = infer_types(("x",), [{"x": value} for value in peeked])["x"]

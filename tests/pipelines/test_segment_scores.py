@@ -32,7 +32,7 @@ def maps(seed: int, classes: int, ignored: float = 0.1) -> tuple[np.ndarray, np.
     return np.where(rng.random(truth.shape) < ignored, -1, truth), predicted
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**31), classes=st.integers(2, 12))
 def test_confusion_and_iou_are_those_of_scikit_learn(seed: int, classes: int) -> None:
     truth, predicted = maps(seed, classes)

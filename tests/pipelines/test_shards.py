@@ -106,7 +106,7 @@ def test_gzip_is_read(tmp_path: Path) -> None:
     assert [s.key for s in shards.samples(str(packed))] == ["1", "2"]
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(data=st.data(), packed=st.booleans())
 def test_a_shard_cut_anywhere_is_never_taken_for_whole(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, packed: bool

@@ -37,8 +37,8 @@ class Shard:
 
 
 def soon(condition: Callable[[], bool]) -> bool:
-    """Whether it comes true within ten seconds."""
-    end = time.monotonic() + 10
+    """Whether it comes true within a minute."""
+    end = time.monotonic() + 60
     while not condition() and time.monotonic() < end:
         time.sleep(0.01)
     return condition()
@@ -57,7 +57,7 @@ class Gate:
 
     def __call__(self, image: Image.Image, data: bytes) -> torch.Tensor:
         self.calls += 1
-        self.open.wait(10)
+        self.open.wait(60)
         return torch.zeros(3, 1, 1)
 
 

@@ -66,7 +66,7 @@ def test_text_without_credentials_is_left_alone(text: str) -> None:
     assert redact(text) == text
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(
     scheme=st.sampled_from(["s3", "https", "gs", "sftp", "simplecache::s3"]),
     user=st.one_of(st.none(), SECRETS, st.tuples(WORDS, SECRETS).map(":".join)),
@@ -95,7 +95,7 @@ def test_no_trace_of_a_secret_is_left_and_nothing_else_is_lost(
     assert redact(around.format(url(user, parameters))) == around.format(url(None, harmless))
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=400)
 @given(
     st.lists(
         st.sampled_from(
@@ -122,7 +122,7 @@ def test_hostile_text_takes_no_longer_than_its_length(text: str) -> None:
     )  # 0.06 s measured; a quadratic pattern took half a minute
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(secret=st.text("aB1/+=@&?", min_size=8, max_size=40))
 def test_known_secrets_are_hidden_as_they_are_and_escaped(secret: str) -> None:
     for form in (secret, quote(secret), quote(secret, safe="")):

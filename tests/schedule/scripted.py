@@ -16,10 +16,11 @@ def command(folder: Path, name: str, script: str) -> Path:
     return path
 
 
-def nhd(folder: Path, codes: Iterable[int], seconds: float = 0) -> Path:
+def nhd(folder: Path, codes: Iterable[int], until: Path | None = None) -> Path:
     """An `nhd` that ends with one of `codes` after another and records its calls in `calls`.
 
-    A code above 128 is a signal that it sends itself; after the last code it ends with 99.
+    A code above 128 is a signal that it sends itself; after the last code it ends with 99. It
+    works until a file is there.
     """
     folder.mkdir(exist_ok=True)
     (folder / "codes").write_text("".join(f"{code}\n" for code in codes))
@@ -28,7 +29,7 @@ def nhd(folder: Path, codes: Iterable[int], seconds: float = 0) -> Path:
         folder,
         "nhd",
         f"""printf '%s\\n' "$*" >> {folder}/calls
-sleep {seconds}
+while [ ! -e {until or folder} ]; do sleep 0.02; done
 code=$(head -n 1 {folder}/codes); sed -i 1d {folder}/codes
 echo "what nhd says"
 [ "${{code:-99}}" -gt 128 ] && kill -$((code - 128)) $$

@@ -36,6 +36,14 @@ def run(tmp_path: Path, **more: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+def called(tmp_path: Path, times: int) -> None:
+    """Wait until nhd was called so often."""
+    until = time.monotonic() + 60
+    while len(calls(tmp_path / "bin")) < times and time.monotonic() < until:
+        time.sleep(0.02)
+    assert len(calls(tmp_path / "bin")) == times
+
+
 def told(tmp_path: Path) -> str:
     path = tmp_path / "told"
     return path.read_text() if path.exists() else ""
@@ -83,15 +91,20 @@ def test_a_notifier_that_fails_is_not_the_end_of_the_message(tmp_path: Path) -> 
 
 
 def test_two_at_once_are_one_audit(tmp_path: Path) -> None:
-    nhd(tmp_path / "bin", [0, 0, 0], seconds=2)
+    go = tmp_path / "go"
+    nhd(tmp_path / "bin", [0, 0, 0], until=go)
     arguments = [str(WRAPPER), f"{tmp_path}/audit.yaml"]
-    pair = [subprocess.Popen(arguments, env=settings(tmp_path)) for _ in range(2)]
-    assert sorted(process.wait(60) for process in pair) == [0, 4]
-    assert len(calls(tmp_path / "bin")) == 1
+    first = subprocess.Popen(arguments, env=settings(tmp_path))
+    called(tmp_path, 1)
+    assert run(tmp_path).returncode == 4
     assert "the last one is still running" in told(tmp_path)
-    # The lock went with its holder; another configuration has a lock of its own.
+    # Another configuration has a lock of its own.
     other = subprocess.Popen([str(WRAPPER), f"{tmp_path}/other.yaml"], env=settings(tmp_path))
-    assert run(tmp_path).returncode == 0 and other.wait(60) == 0
+    called(tmp_path, 2)
+    go.touch()
+    assert first.wait(60) == other.wait(60) == 0
+    assert run(tmp_path).returncode == 0, "the lock went with its holder"
+    assert len(calls(tmp_path / "bin")) == 3
 
 
 def test_a_signal_reaches_nhd_and_ends_the_attempts(tmp_path: Path) -> None:
@@ -103,11 +116,9 @@ def test_a_signal_reaches_nhd_and_ends_the_attempts(tmp_path: Path) -> None:
         f"echo started >> {tmp_path}/bin/calls\nwhile true; do sleep 0.1; done",
     )  # fmt: skip
     process = subprocess.Popen([str(WRAPPER), "audit.yaml"], env=settings(tmp_path))
-    until = time.monotonic() + 30
-    while not calls(tmp_path / "bin") and time.monotonic() < until:
-        time.sleep(0.05)
+    called(tmp_path, 1)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 3
+    assert process.wait(60) == 3
     assert calls(tmp_path / "bin") == ["started", "committed"]
 
 

@@ -53,7 +53,7 @@ def run(server: JobsServer, retries: int = 0) -> tuple[Job, str, list[str]]:
     return attempts(Server(server.url), request, retries, out, said.append), out.getvalue(), said
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     lines=st.lists(st.text("ab é\t:", max_size=9), max_size=12),
     starts=st.lists(st.integers(0, 60), max_size=6),

@@ -104,7 +104,7 @@ def test_firings_are_sorted_and_the_files_say_what_they_come_from(run: Run) -> N
         assert "BYTE_STREAM_SPLIT" in row_group.column(1).encodings
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data(), st.integers(1, 4))
 def test_firings_of_any_rows_agree_with_a_plain_sort(data: Any, ranges: int) -> None:
     each = st.lists(st.tuples(st.integers(0, 9), st.floats(-4, 4, width=16)), max_size=6)

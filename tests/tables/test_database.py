@@ -221,7 +221,7 @@ def test_without_sql_views_are_listed_with_examples_that_run(study: Study) -> No
 cells = st.one_of(st.none(), st.integers(), st.floats(), st.text(), st.lists(st.floats()))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(cells, cells, st.integers()), max_size=5), st.integers(40, 200))
 def test_tables_fit_and_numbers_stand_to_the_right(
     rows: list[tuple[object, ...]], width: int
