@@ -13,6 +13,7 @@ import pytest
 import torch
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 at 15, its default, they starve
 
 from pipelines.extract.job import extract
 from pipelines.extract.plan import Plan

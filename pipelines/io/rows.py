@@ -88,7 +88,10 @@ def slugs(texts: tuple[str, ...]) -> tuple[str, ...]:
     made: dict[str, str] = {}
     for text in texts:
         if (name := slug(text)) in made:
-            raise UsageError(f"concept '{text}' is given twice (also as '{made[name]}')")
+            raise UsageError(
+                f"concepts '{made[name]}' and '{text}' would share the column similarity_{name}; "
+                "word one of them otherwise"
+            )
         made[name] = text
     return tuple(made)
 

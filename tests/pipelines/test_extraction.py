@@ -224,7 +224,7 @@ def test_a_cut_shard_fails_alone_and_is_done_when_mended(tmp_path: Path, scenes:
     [
         ({"labels": ("nope",)}, "no sample has a field 'nope'.*yellow"),
         ({"columns": ("width",)}, "name of one of nhd's own columns"),
-        ({"concepts": ("yellow", "Yellow")}, "given twice"),
+        ({"concepts": ("yellow", "Yellow")}, "would share the column"),
         ({"concepts": ("zebra",)}, "does not know the word 'zebra'"),
     ],
 )
