@@ -94,6 +94,7 @@ def _flags(command: Any) -> dict[str, Any]:
         ([], "give one of a command to submit, --attach and --cancel"),
         (["--attach", "x", "--cancel", "y"], "give one of"),
         (["--retries", "2", "--no-wait", "fit", "--run", "/x"], "leave out --no-wait"),
+        (["--retries", "-1", "fit", "--run", "/x"], "--retries must not be negative"),
         (["--id", "a/b", "fit", "--run", "/x"], "--id is 'a/b'"),
         (["--env", "AWS_SECRET_ACCESS_KEY=abc", "fit", "--run", "/x"], "instance role"),
         (["--env", "ENDPOINT=http://me:word@host", "fit", "--run", "/x"], "instance role"),

@@ -13,7 +13,7 @@ from pipelines.submit import attempts as attempts_module
 from pipelines.submit import follow as follow_module
 from pipelines.submit.attempts import attempts
 from pipelines.submit.client import Away, Server, Unknown
-from pipelines.submit.follow import Log, follow
+from pipelines.submit.follow import Left, Log, follow
 from pipelines.submit.job import Driver, Job, Request
 from pipelines.submit.status import job_lines, known
 from pipelines.submit.stop import stop
@@ -158,6 +158,22 @@ def test_a_job_that_the_cluster_forgot_is_submitted_again() -> None:
         job, _, said = run(server, retries=1)
     assert (job.id, job.exit_code) == ("x-2", 0)
     assert "x lost: the cluster was started anew" in said[1]
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+def test_who_stops_following_is_told_that_nothing_retries_the_job(
+    monkeypatch: pytest.MonkeyPatch, retries: int
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(follow_module, "_follow", interrupted)
+    with (
+        jobs_server(Play("RUNNING", None)) as server,
+        pytest.raises(Left, match="detached from x, which goes on; .*--cancel x ends it") as left,
+    ):
+        run(server, retries)
+    assert ("nothing retries it" in str(left.value)) == bool(retries)
 
 
 def _submitted(server: JobsServer) -> Server:
