@@ -73,9 +73,7 @@ def follow(server: Server, job: str, out: Out, say: Callable[[str], None]) -> Jo
     try:
         return _follow(server, job, Log(out), say)
     except KeyboardInterrupt:
-        raise Left(
-            f"detached from {job}, which goes on; {how_to_go_on(server, job)}"
-        ) from None
+        raise Left(f"detached from {job}, which goes on; {how_to_go_on(server, job)}") from None
 
 
 def _follow(server: Server, job: str, log: Log, say: Callable[[str], None]) -> Job:

@@ -170,7 +170,7 @@ def test_who_stops_following_is_told_that_nothing_retries_the_job(
     monkeypatch.setattr(follow_module, "_follow", interrupted)
     with (
         jobs_server(Play("RUNNING", None)) as server,
-        pytest.raises(Left, match="detached from x, which goes on; .*--cancel x ends it") as left,
+        pytest.raises(Left, match=r"detached from x, which goes on; .*--cancel x ends it") as left,
     ):
         run(server, retries)
     assert ("nothing retries it" in str(left.value)) == bool(retries)
