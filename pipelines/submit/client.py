@@ -90,6 +90,7 @@ class Server:
                 path = folder / "files" / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
+                path.chmod(0o755)  # which travels: some are scripts that are to be started
             found["working_dir"] = str(folder / "files")
         if request.code is not None:
             package = folder / "nhd.zip"  # a wheel is a zip
