@@ -100,6 +100,8 @@ def _flags(command: Any) -> dict[str, Any]:
         (["--env", "AWS_SECRET_ACCESS_KEY=abc", "fit", "--run", "/x"], "instance role"),
         (["--env", "ENDPOINT=http://me:word@host", "fit", "--run", "/x"], "instance role"),
         (["--env", "NOT_SET_ANYWHERE", "fit", "--run", "/x"], "no such variable"),
+        (["--driver", "gpu=1", "fit", "--run", "/x"], "'gpu' would be a resource of the cluster's"),
+        (["--driver", "cpus=-1", "fit", "--run", "/x"], "takes amounts from 0 on"),
         (["--driver", "big", "fit", "--run", "/x"], "--driver takes"),
         (["extract", "--data", "http://h/a.tar?sig=abc", "--out", "/x"], "@shards.txt"),
         (["extract", "--data", "@/nowhere.txt", "--out", "/x"], "/nowhere.txt cannot be read"),

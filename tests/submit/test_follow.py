@@ -215,6 +215,23 @@ def test_cancelling_a_job_that_was_submitted_again_names_the_attempt_that_runs()
     assert said == ["x is over, and was submitted again: nhd submit --cancel x-2"]
 
 
+def test_a_server_that_is_away_for_a_moment_does_not_hide_the_end_of_a_cancelled_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job, asked = Server.job, list[str]()
+
+    def away_once(server: Server, name: str) -> Job:
+        asked.append(name)
+        if len(asked) == 1:
+            raise Away("no answer")
+        return job(server, name)
+
+    monkeypatch.setattr(Server, "job", away_once)
+    with jobs_server(Play("STOPPED", None)) as server:
+        assert stop(_submitted(server), "x", list[str]().append).state == "STOPPED"
+    assert len(asked) == 2
+
+
 def test_servers_that_refuse_or_are_away_are_said_in_a_sentence() -> None:
     with jobs_server(Play(), Play()) as server:
         there = _submitted(server)
