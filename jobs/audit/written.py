@@ -26,8 +26,8 @@ def sendable(found: Sent, command: Any, file: str) -> str:
         lens = Calibrated(dataclasses.replace(lens.calibrate, words=there))
     elif settings.fixed_lens is not None:
         lens = found.place(settings.fixed_lens)
-    program, *words = settings.notify.command or ("",)
-    command = (_program(found, program), *(_word(found, word, file) for word in words))
+    program, *more = settings.notify.command or ("",)
+    command = (_program(found, program), *(_word(found, word, file) for word in more))
     settings = dataclasses.replace(
         settings,
         out=found.place(settings.out),

@@ -163,6 +163,11 @@ class Server:
                 f"there has been a job {taken[1]} already: nhd submit --attach {taken[1]} follows "
                 "it, and another --id makes a new one"
             )
+        if "Version check returned" in text:
+            return UsageError(
+                f"what answers at {self.address} is no Jobs server of Ray; give the address of its "
+                "dashboard (port 8265 unless chosen otherwise)"
+            )
         if "No available agent" in text:
             return Away(f"{self.address} has no agent for jobs yet; try again in a minute")
         last = [line.strip() for line in text.splitlines() if line.strip()][-1]

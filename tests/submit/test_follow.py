@@ -242,6 +242,9 @@ def test_servers_that_refuse_or_are_away_are_said_in_a_sentence() -> None:
         server.token = "t" * 32
         with pytest.raises(UsageError, match="asks for a token and was given none: set RAY_AUTH"):
             Server(server.url)
+        server.token = ""
+        with pytest.raises(UsageError, match=r"/no is no Jobs server of Ray; give the address"):
+            Server(f"{server.url}/no")
     with pytest.raises(Away, match=r"no Jobs server answers at http://127\.0\.0\.1:9;"):
         Server("http://127.0.0.1:9")
 
