@@ -285,6 +285,9 @@ def test_the_verdict_is_one_sentence() -> None:
     down = {"text": "a red car", "direction": "down"}
     assert verdict([up, down], 9) == "2 of 9 concepts changed: yellow (more), a red car (less)"
     assert verdict([], 9) == "None of 9 concepts changed"
+    assert verdict([], 1) == "The one concept tested did not change"
+    assert verdict([up], 1) == "The one concept tested changed: yellow (more)"
+    assert verdict([up], 1000).startswith("1 of 1,000 concepts changed")
     assert verdict([up] * 8, 9).endswith("yellow (more) and 2 more")
 
 

@@ -1,6 +1,7 @@
 """The page's own numbers and sentences: agreement of measures, sizes of images, at a glance."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,66 @@ def test_rates_of_what_is_missing_are_told_whatever_the_tests_say(model: dict) -
     spotless = every | {"shifted": False, "baseline_count": 0, "current_count": 0}
     findings = model["findings"] | {"rejects": [spotless], "missing": []}
     assert "every sample" in glance(model | {"findings": findings})[2].points[-1].text
+
+
+def test_concepts_are_called_by_their_words_wherever_they_are_causes(found: Comparison) -> None:
+    """In tables and sentences; `yellow_things` is only the name of a column."""
+    named_otherwise = json.loads(
+        json.dumps(model_of(found)).replace('"yellow"', '"yellow_things"'), object_hook=_worded
+    )
+    follows = [f for f in named_otherwise["findings"]["concept"] if f["explained_by"]]
+    assert follows and all(f["explained_by"] == ["yellow_things"] for f in follows)
+    named_otherwise["glance"] = [p._asdict() for p in glance(named_otherwise)]
+    text = report_page(named_otherwise)
+    assert "because of yellow &amp; gold." in text and "<td>yellow &amp; gold</td>" in text
+    assert "until yellow &amp; gold is distributed alike" in text
+
+
+def _worded(found: dict[str, Any]) -> dict[str, Any]:
+    is_it = found.get("name") == "yellow_things" and "text" in found
+    return found | ({"text": "yellow & gold"} if is_it else {})
+
+
+@pytest.mark.parametrize("low", [0.12, 0.4, 0.61])
+def test_every_auc_is_drawn_where_it_is(model: dict, low: float) -> None:
+    """Below guessing too, which a classifier falls by chance."""
+    overall = model["findings"]["overall"] | {"low": low, "effect": low + 0.1, "high": low + 0.3}
+    text = report_page(model | {"findings": model["findings"] | {"overall": overall}})
+    drawing = text[text.index('<figure class="auc">') : text.index("guessing → never wrong")]
+    ticks = [float(x) for x in re.findall(r'class="zero" x1="([\d.]+)".*?y1="22"', drawing)]
+    one, per = ticks[-1], (ticks[-1] - ticks[-2]) / 0.1
+    ends = re.search(r'class="range" x1="([\d.]+)" x2="([\d.]+)"', drawing)
+    middle = re.search(r'class="dot" cx="([\d.]+)"', drawing)
+    assert ends is not None and middle is not None
+    at = [float(x) for x in (*ends.groups(), middle[1])]
+    drawn = [1 - (one - x) / per for x in at]
+    assert drawn == pytest.approx([low, low + 0.3, low + 0.1], abs=1e-3)
+    assert min(at) >= 8 and max(at) <= one
+
+
+def test_what_is_left_out_of_a_list_is_said(model: dict) -> None:
+    shifted = ["yellow", *(f"concept {i}" for i in range(30))]
+    concepts = model["summary"]["concepts"] | {"shifted": shifted, "tested": 1000}
+    rows = [{**model["agreement"]["concepts"][0], "counted": ["share"]}] * 20
+    many = model | {
+        "summary": model["summary"] | {"concepts": concepts},
+        "agreement": model["agreement"] | {"concepts": rows},
+    }
+    text = report_page(many)
+    assert f"{31 - len(model['cards'])} more are marked in" in text
+    assert text.count("</b> is counted by") == 8 and "12 more are marked in the table" in text
+    assert "more are marked" not in report_page(model)
+
+
+def test_every_hint_of_a_head_is_in_the_list_of_words(model: dict) -> None:
+    """A hint needs a pointer to hover; the list is there for fingers, keyboards and paper."""
+    text = report_page(model)
+    heads = re.findall(r'<th scope="col"[^>]* title="[^"]+">([^<]+)</th>', text)
+    terms = " ".join(re.findall(r"<dt>([^<]+)</dt>", text[text.index('id="method"') :])).lower()
+    words = {head.split()[0].rstrip(",").lower() for head in heads}
+    assert {"d", "q", "psi", "ks", "wasserstein", "follows"} <= words
+    missing = words - set(re.findall(r"\w+", terms)) - {"lowest", "p"}
+    assert not missing and "permutations" in terms
 
 
 def test_words_for_sizes_and_lists() -> None:

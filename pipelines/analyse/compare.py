@@ -239,12 +239,14 @@ def _summary(
 def verdict(shifted: list[Finding], tested: int) -> str:
     """The finding in one sentence, which names the largest changes."""
     if not shifted:
-        return f"None of {tested} concepts changed"
+        one = "The one concept tested did not change"
+        return one if tested == 1 else f"None of {tested:,} concepts changed"
     words = {"up": "more", "down": "less", "none": "changed"}
     named = ", ".join(f"{f['text']} ({words[f['direction']]})" for f in shifted[:MOST_NAMED])
     if len(shifted) > MOST_NAMED:
         named += f" and {len(shifted) - MOST_NAMED} more"
-    return f"{len(shifted)} of {tested} concepts changed: {named}"
+    count = "The one concept tested" if tested == 1 else f"{len(shifted):,} of {tested:,} concepts"
+    return f"{count} changed: {named}"
 
 
 def _provenance(side: Side) -> dict[str, Any]:

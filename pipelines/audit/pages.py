@@ -11,7 +11,7 @@ from urllib.parse import quote
 from pipelines.audit.axes import written
 from pipelines.audit.history import history_of
 from pipelines.audit.limits import size_of
-from pipelines.audit.readings import ORDER, row_of
+from pipelines.audit.readings import ORDER, row_of, texts_of
 from pipelines.audit.series import Verdict
 from pipelines.pages import report
 from pipelines.pages.numbers import percent
@@ -22,7 +22,7 @@ LOOK = {
     "styles": (*report.STYLES, "audit.css"),
     "scripts": (*SCRIPTS, "audit.js"),
 }
-PAGES_VERSION = 3  # raised when the pages of the same verdicts look different
+PAGES_VERSION = 4  # raised when the pages of the same verdicts look different
 STATES = {
     "crossed": "crossed", "changed": "changed, within its limit", "follows": "follows from others",
     "passed": "passed", "off": "not watched",
@@ -185,15 +185,21 @@ def _crossed(row: dict[str, Any], verdicts: Sequence[Verdict]) -> dict[str, Any]
     )
     names = [verdict["name"] for verdict in verdicts]
     count = len(names) - names.index(since)
-    return _limit(row) | {"since": since, "count": count}
+    because = texts_of(verdicts[-1], row["explained_by"])
+    return _limit(row) | {"since": since, "count": count, "because": because}
 
 
 def _follows(verdict: Verdict) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """What changed only because of others, by its causes."""
-    causes = dict.fromkeys(" and ".join(row["explained_by"]) for row in verdict["follows"])
-    for cause in causes:
-        rows = [row for row in verdict["follows"] if " and ".join(row["explained_by"]) == cause]
-        yield cause, [row | {"shown": written(row["kind"], row["effect"])} for row in rows]
+    rows = [
+        (
+            " and ".join(texts_of(verdict, row["explained_by"])),
+            row | {"shown": written(row["kind"], row["effect"])},
+        )
+        for row in verdict["follows"]
+    ]
+    for cause in dict.fromkeys(because for because, _ in rows):
+        yield cause, [row for because, row in rows if because == cause]
 
 
 def _against(verdict: Verdict) -> str:

@@ -71,6 +71,13 @@ def row_of(verdict: Verdict, kind: str, name: str) -> dict[str, Any] | None:
     return next((row for row in rows if (row["kind"], row["name"]) == (kind, name)), None)
 
 
+def texts_of(verdict: Verdict, names: list[str]) -> list[str]:
+    """Concepts as their own words, where columns name them."""
+    rows = [row for row in verdict["thresholds"] if row["kind"] == "concept"]
+    texts = {row["name"]: row["text"] for row in rows}
+    return [texts.get(name, name) for name in names]
+
+
 def _reading(row: dict[str, Any]) -> Reading:
     value = row["value"]
     if value is None:  # JSON has no infinity

@@ -3,6 +3,7 @@
 from typing import Any
 
 from pipelines.audit.limits import size_of
+from pipelines.audit.readings import texts_of
 from pipelines.pages.numbers import fixed, percent, signed
 
 Row = dict[str, Any]
@@ -20,7 +21,7 @@ def sentence(verdict: dict[str, Any]) -> str:
     if not crossed:
         return _passed(verdict)
     first = sorted(crossed, key=_rank)
-    told = [_crossed(row) for row in first[:MOST]]
+    told = [_crossed(row, texts_of(verdict, row["explained_by"])) for row in first[:MOST]]
     if more := len(first) - MOST if len(first) > MOST else 0:
         told.append(f"{more} more crossed {'its limit' if more == 1 else 'their limits'}")
     if verdict["baseline"] is not None and verdict["measure"] is None:
@@ -35,7 +36,7 @@ def _rank(row: Row) -> tuple[int, float]:
     return late, -size_of(row["value"]) / row["limit"]
 
 
-def _crossed(row: Row) -> str:
+def _crossed(row: Row, causes: list[str]) -> str:
     limit = row["limit"]
     if row["kind"] == "auc":
         interval = f"95 % {fixed(row['low'], 3)} to {fixed(row['high'], 3)}"
@@ -52,7 +53,7 @@ def _crossed(row: Row) -> str:
     letter = "h" if row["kind"] == "label" else "d"
     interval = f"95 % {signed(row['low'])} to {signed(row['high'])}"
     name = {"label": "the label ", "pairs": "the pair family "}.get(row["kind"], "") + row["text"]
-    because = f" because of {' and '.join(row['explained_by'])}" if row["explained_by"] else ""
+    because = f" because of {' and '.join(causes)}" if causes else ""
     return (
         f"{name} {GREW[row['direction']]}{because} ({letter} = {signed(row['value'])}, {interval}),"
         f" above its limit of {limit:g}"

@@ -33,7 +33,8 @@
         row.hidden = !fits || (only.checked && !row.classList.contains("on"));
       });
       const left = rows.filter((row) => !row.hidden).length;
-      count.textContent = left === rows.length ? `${left} rows` : `${left} of ${rows.length} rows`;
+      const [shown, all] = [left, rows.length].map((number) => number.toLocaleString("en"));
+      count.textContent = left === rows.length ? `${all} rows` : `${shown} of ${all} rows`;
     };
     box.addEventListener("input", apply);
     only.addEventListener("change", apply);

@@ -51,6 +51,12 @@ def named(texts: list[str]) -> str:
     return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
 
 
+def texts_of(model: Model, names: list[str]) -> list[str]:
+    """Concepts as their own words, where columns name them."""
+    texts = {f["name"]: f["text"] for f in model["findings"]["concept"]}
+    return [texts.get(name, name) for name in names]
+
+
 def _changed(model: Model) -> Iterator[Point]:
     for number, card in enumerate(model["cards"][:MOST_NAMED], 1):
         found = card["finding"]
@@ -103,12 +109,13 @@ def _certainty(model: Model) -> Iterator[Point]:
     if changed:
         worst = probability(max(f["q"] for f in changed))
         alpha = level(s["alpha"])
-        most = "" if worst.startswith("<") else "up to " if len(changed) > 1 else "= "
+        most = f"at most {worst}" if len(changed) > 1 else worst
+        told = f"below {worst[2:]}" if worst.startswith("<") else most
         yield Point(
-            f"q {most}{worst},",
-            f"where {alpha} is allowed. q is p corrected for {s['concepts']['tested']:,} concepts: "
-            f"of those with q below {alpha}, at most {level(100 * s['alpha'])} % are expected to "
-            "differ by chance alone.",
+            "Hardly chance:",
+            f"q, p corrected for {_concepts(s['concepts']['tested'])}, is {told}, where {alpha} is "
+            f"allowed: of those below, at most {level(100 * s['alpha'])} % are expected to differ "
+            "by chance alone.",
             "#concepts",
         )
     tested = [*model["findings"]["concept"], *model["findings"]["label"]]
@@ -140,7 +147,8 @@ def _follows(model: Model) -> Iterator[Point]:
     found = [f for f in model["findings"]["concept"] if f["passes"] and not f["shifted"]]
     hidden = [f["text"] for f in model["findings"]["concept"] if f["hidden"]]
     if found:
-        because = list(dict.fromkeys(name for f in found for name in f["explained_by"]))
+        causes = dict.fromkeys(name for f in found for name in f["explained_by"])
+        because = texts_of(model, list(causes))
         texts = [f"{f['text']} ({signed(f['effect'])})" for f in found]
         text = f": {named(texts)}" + (f", because of {named(because)}." if because else ".")
         lead = "1 concept only follows" if len(found) == 1 else f"{len(found)} concepts only follow"
@@ -155,7 +163,7 @@ def _measures(model: Model) -> Iterator[Point]:
         return
     rows, count = model["agreement"]["concepts"], len(model["measures"])
     split = [row["text"] for row in rows if 0 < len(row["counted"]) < count]
-    lead = f"The measures agree on {len(rows) - len(split)} of {len(rows)} concepts"
+    lead = f"The measures agree on {len(rows) - len(split):,} of {_concepts(len(rows))}"
     text = f"only some of them count {named(split)}." if split else ""
     yield Point(lead + (":" if split else "."), text, "#measures")
 
@@ -189,6 +197,10 @@ def _rates(found: Finding) -> str:
 
 def _interval(found: Finding) -> str:
     return f"{signed(found['effect'])} ({signed(found['low'])} to {signed(found['high'])})"
+
+
+def _concepts(count: int) -> str:
+    return "1 concept" if count == 1 else f"{count:,} concepts"
 
 
 def _own(items: list[str]) -> str:

@@ -13,7 +13,7 @@ from pipelines.analyse.written import plain
 from pipelines.io.files import atomic_write, write_json
 from pipelines.pages import page as shared
 from pipelines.pages.drawings import band, density
-from pipelines.pages.glance import glance, named
+from pipelines.pages.glance import glance, named, texts_of
 from pipelines.pages.numbers import missing
 from pipelines.pages.pictures import strips
 from pipelines.pages.sizes import sizes_of
@@ -58,6 +58,7 @@ def context(model: Model) -> dict[str, Any]:
         **{name: model[name] for name in ("cards", "measures", "measure")},
         "reach": reach,
         "named": named,
+        "texts_of": texts_of,
         "WORDS": WORDS,
         "beside": "beside this page",
     }

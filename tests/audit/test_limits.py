@@ -202,6 +202,9 @@ def test_the_sentence_is_plain() -> None:
         "(d = +0.42, 95 % +0.31 to +0.53), above its limit of 0.2; 12.3 % of the samples could not "
         "be used (baseline 1.0 %), above the limit of 10.0 %"
     )
+    cause = row(name="a_red_car", text="a red car")
+    follows = row(name="head", text="head", kind="pairs", explained_by=["a_red_car"])
+    assert "head grew because of a red car (" in sentence(base | {"thresholds": [cause, follows]})
     near = row(state="changed", value=0.15)
     assert "the nearest is yellow" in sentence(base | {"thresholds": [near], "follows": []})
 
