@@ -1,5 +1,6 @@
 """The arguments of `nhd submit`: its own, and those of the command that it sends."""
 
+import math
 import os
 import re
 import secrets as random
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from jobs.commands.submit import Submit
     from pipelines.submit.job import Driver, Request
 
+SLIPS = ("cpu", "gpu", "mem")
 SEEN = "a job's command and environment are seen by all who reach Ray's dashboard"
 
 
@@ -128,6 +130,13 @@ def _driver(text: str) -> "Driver":
         raise UsageError(
             f"--driver takes amounts by name, such as cpus=4,gpus=1,memory=8000,big=1, not '{text}'"
         ) from None
+    if any(not 0 <= amount < math.inf for amount in amounts.values()):
+        raise UsageError(f"--driver takes amounts from 0 on, not '{text}'")
+    if slips := [name for name in amounts if name.lower() in SLIPS]:
+        raise UsageError(
+            f"--driver takes cpus, gpus and memory; '{slips[0]}' would be a resource of the "
+            "cluster's own, which no node has"
+        )
     cpus, gpus, memory = (amounts.pop(name, 0.0) for name in ("cpus", "gpus", "memory"))
     return Driver(cpus, gpus, int(memory * 2**20), amounts)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from jobs.yaml.nodes import nearest
 from pipelines.audit.alarms import kinds_of
 from pipelines.audit.settings import Family, Limits, Settings
+from pipelines.io.urls import redact
 
 Problem = tuple[tuple[str, ...], str]
 """The names that lead to the value in the file, and a sentence."""
@@ -18,6 +19,7 @@ def problems(settings: Settings) -> Iterator[Problem]:
     yield from _lens(settings)
     yield from _numbers(settings)
     yield from _thresholds(settings)
+    yield from _notify(settings)
 
 
 def _names(settings: Settings) -> Iterator[Problem]:
@@ -74,13 +76,23 @@ def _numbers(settings: Settings) -> Iterator[Problem]:
         yield ("schedule", "false_alarms"), "'false_alarms' must lie between 0 and 1"
     if not 0 <= settings.allow_failed_shards < 1:
         yield ("allow_failed_shards",), "'allow_failed_shards' is a share, from 0 to below 1"
-    if settings.notify.timeout <= 0:
-        yield ("notify", "timeout"), "'timeout' must be above 0 seconds"
     for name in ("workers", "batch_size", "decode_threads", "reads_per_node", "cpus_per_worker"):
         if getattr(settings.run, name) < 0:
             yield ("run", name), f"'{name}' must not be negative"
     if (gpus := settings.run.gpus_per_worker) < 0 or (gpus > 1 and gpus % 1):
         yield ("run", "gpus_per_worker"), f"'gpus_per_worker' is 0.5, 1 or 2, not {gpus:g}"
+
+
+def _notify(settings: Settings) -> Iterator[Problem]:
+    given = settings.notify
+    if given.timeout <= 0:
+        yield ("notify", "timeout"), "'timeout' must be above 0 seconds"
+    if given.command and "://" in given.command[0]:
+        yield (
+            ("notify", "command"),
+            f"no program is started from {redact(given.command[0])}; give the path that it has "
+            "where the audit runs",
+        )
 
 
 def _thresholds(settings: Settings) -> Iterator[Problem]:

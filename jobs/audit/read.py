@@ -14,6 +14,8 @@ from pipelines.io.reading import read_bytes
 from pipelines.io.urls import redact
 
 PLACEHOLDERS = ("name", "date", "week")
+SCRIPT = re.compile(r"\S+\.(?:py|sh|bash|pl|rb|js|R)")
+"""What can be nothing but a script, where a command names it."""
 
 
 def read_settings(file: str, name: str | None = None, now: datetime | None = None) -> Settings:
@@ -92,9 +94,6 @@ def _located(root: Node, settings: Settings, folder: str) -> Settings:
     if isinstance(lens, Calibrated) and _is_file(lens.calibrate.words):
         words = _absolute(folder, lens.calibrate.words or "")
         lens = Calibrated(dataclasses.replace(lens.calibrate, words=words))
-    command = notify.command
-    if command and "/" in command[0]:
-        command = (_absolute(folder, command[0]), *command[1:])
     return dataclasses.replace(
         settings,
         out=_absolute(folder, settings.out).rstrip("/"),
@@ -109,8 +108,19 @@ def _located(root: Node, settings: Settings, folder: str) -> Settings:
         ),
         concepts=concepts,
         lens=lens,
-        notify=dataclasses.replace(notify, command=command),
+        notify=dataclasses.replace(notify, command=_command(folder, notify.command)),
     )
+
+
+def _command(folder: str, words: tuple[str, ...]) -> tuple[str, ...]:
+    """With the paths of a program that has no plain name, and of scripts that lie beside the file,
+    as in `[python, tell.py]`."""
+    found = list(words)
+    for index, word in enumerate(words):
+        path = _absolute(folder, word)
+        if ("/" in word) if index == 0 else (SCRIPT.fullmatch(word) and os.path.isfile(path)):
+            found[index] = path
+    return tuple(found)
 
 
 def _folder(file: str) -> str:

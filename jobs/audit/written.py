@@ -1,9 +1,11 @@
 """An audit's settings as a configuration file again, for a cluster to read."""
 
+import contextlib
 import dataclasses
+import os
 from typing import Any
 
-from jobs.audit.read import read_settings
+from jobs.audit.read import SCRIPT, read_settings
 from jobs.sent import FOLDER, Sent
 from jobs.yaml.dataclass import OFF
 from pipelines.audit.settings import Calibrated, Settings
@@ -24,8 +26,8 @@ def sendable(found: Sent, command: Any, file: str) -> str:
         lens = Calibrated(dataclasses.replace(lens.calibrate, words=there))
     elif settings.fixed_lens is not None:
         lens = found.place(settings.fixed_lens)
-    if (hook := settings.notify.command) and "/" in hook[0]:
-        found.place(hook[0])
+    program, *more = settings.notify.command or ("",)
+    command = (_program(found, program), *(_word(found, word, file) for word in more))
     settings = dataclasses.replace(
         settings,
         out=found.place(settings.out),
@@ -39,8 +41,34 @@ def sendable(found: Sent, command: Any, file: str) -> str:
             run=baseline.run and found.place(baseline.run),
         ),
         lens=lens,
+        notify=dataclasses.replace(settings.notify, command=command if program else ()),
     )
     return found.file(file, written(settings).encode())
+
+
+def _program(found: Sent, path: str) -> str:
+    """What is told the verdict: a script goes along, a program is there."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        if os.path.isabs(path) and file.read(2) == b"#!":
+            return _beside_it(found, path)
+    return found.place(path) if os.path.isabs(path) else path
+
+
+def _word(found: Sent, word: str, file: str) -> str:
+    """An argument of it, such as the script of `[python, tell.py]`."""
+    if SCRIPT.fullmatch(word) and os.path.isfile(word):
+        return _beside_it(found, word)
+    if SCRIPT.fullmatch(word) and not os.path.isabs(word):
+        raise UsageError(
+            f"the notify command of {file} names {word}, which is not beside that file and so "
+            "cannot be sent; put it there, or give the path that it has on the nodes"
+        )
+    return found.place(word) if os.path.isabs(word) else word
+
+
+def _beside_it(found: Sent, path: str) -> str:
+    """A script that was sent, as the configuration names it from where both lie."""
+    return "./" + found.file(path).rpartition("/")[2]
 
 
 def written(settings: Settings) -> str:

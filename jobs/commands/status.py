@@ -29,6 +29,8 @@ class Status:
     def __call__(self) -> None:
         if sum((self.run is not None, self.job is not None, self.jobs)) != 1:
             raise UsageError("give one of --run, --job and --jobs")
+        if self.check and self.run is None:
+            raise UsageError("--check reads a folder again: give it with --run")
         found, text = self._run() if self.run is not None else self._of_cluster()
         print(json.dumps(found, indent=2) if self.json else "\n".join(text))
         if isinstance(found, dict) and found.get("problems"):

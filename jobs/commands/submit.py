@@ -60,8 +60,10 @@ class Submit:
         try:
             self._do()
         except KeyboardInterrupt:
+            more = ", and nothing is submitted again" if self.retries else ""
             raise Incomplete(
-                "stopped here; what has been submitted goes on, nhd status --jobs lists it"
+                f"stopped here{more}; the cluster goes on with what it was asked for, which nhd "
+                "status --jobs lists"
             ) from None
 
     def _do(self) -> None:
@@ -78,6 +80,8 @@ class Submit:
             raise UsageError(
                 "give one of a command to submit, --attach and --cancel; nhd submit --help explains"
             )
+        if self.retries < 0:
+            raise UsageError("--retries must not be negative")
         if self.no_wait and self.retries:
             raise UsageError(
                 "--retries needs somebody who waits for the end of the job: leave out --no-wait"

@@ -134,7 +134,8 @@ class Notify:
     """Who is told."""
 
     command: tuple[str, ...] = ()
-    """A program and its arguments, one word each (no shell); the verdict is its standard input."""
+    """A program and its arguments, one word each (no shell); the verdict is its standard input. A
+    script may lie beside the file, and goes along where `nhd submit` sends the audit."""
     when: Literal["always", "crossed"] = "always"
     """`crossed` tells of failures only."""
     timeout: float = 60.0

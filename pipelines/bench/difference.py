@@ -8,7 +8,7 @@ import pyarrow as pa
 import torch
 
 from nhd_ops.moments import Moments, to_tensors
-from pipelines.io import commit
+from pipelines.io.consistency import checked
 from pipelines.io.store import Run
 
 
@@ -51,7 +51,7 @@ def difference(
         rejects_different=len(rejects[0] ^ rejects[1]),
         coefficients_different=sum(row != right.get((row["shard"], row["key"])) for row in rows),
         moments=_furthest(expected.moments(), found.moments()),
-        files=len(list(commit.check(found))),
+        files=len(checked(found).problems),
     )
 
 

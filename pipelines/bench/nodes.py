@@ -50,10 +50,19 @@ class Nodes:
             "--head", "--port=0", "--num-cpus=0", "--include-dashboard=false",
             f"--ray-client-server-port={_free_port()}", f"--temp-dir={self.folder}",
         )  # fmt: skip
-        self.address = Path(self.folder, "ray_current_cluster").read_text().strip()
+        self.address = self._address()
         self.environment["RAY_ADDRESS"] = self.address
         for has in nodes:
             self.nodes.append(self._up(*self._joining(has)))
+
+    def _address(self) -> str:
+        """The head's, which Ray writes down a moment after it has said that it runs."""
+        file, deadline = Path(self.folder, "ray_current_cluster"), time.monotonic() + START
+        while time.monotonic() < deadline:
+            if file.exists() and (found := file.read_text()):
+                return found
+            time.sleep(0.1)
+        raise Incomplete(f"ray start told no address in {START:.0f} s")
 
     def _joining(self, has: Has = ONE) -> list[str]:
         return [f"--address={self.address}", f"--num-cpus={has.cpus}", f"--num-gpus={has.gpus}"]

@@ -11,20 +11,14 @@ gets the rest, from the header of its moments file; everything that no record sp
 Removing a group's moments file takes back its commit (`forget`).
 """
 
-import io
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from safetensors.torch import load as load_tensors
-
-from nhd_ops.moments import from_tensors
-from pipelines.io.files import PARTIAL, reason, sha256, write_json
-from pipelines.io.store import Run, moments_header
+from pipelines.io.files import PARTIAL, write_json
+from pipelines.io.store import Run
 
 FOLDERS = ("images", "rejects", "moments", "shards", "failed")
 AT_ONCE = 16  # commit records written at a time
@@ -70,7 +64,7 @@ def recover(run: Run, say: Callable[[str], None]) -> dict[str, Record]:
         say(f"files of {record['url']} are gone: it is done again")
         forget(run, None, [record["shard"]])
         del records[record["shard"]]
-    for moments, members in _by_moments(records).items():
+    for moments, members in by_moments(records).items():
         lost = moments not in present or any(_lost(record, present) for record in members)
         if lost or _torn(members, records, moments):
             say(f"{moments} does not match its {len(members)} records: they are done again")
@@ -98,7 +92,8 @@ def _lost(record: Record, present: set[str]) -> bool:
     return any(file["path"] not in present for file in record["files"].values())
 
 
-def _by_moments(records: dict[str, Record]) -> dict[str, list[Record]]:
+def by_moments(records: dict[str, Record]) -> dict[str, list[Record]]:
+    """The records of each group, by the path of its moments."""
     groups: dict[str, list[Record]] = defaultdict(list)
     for record in records.values():
         if record["moments"]:
@@ -132,63 +127,6 @@ def _sweep(run: Run, records: dict[str, Record]) -> None:
         for name in run.names(folder):
             if f"{folder}/{name}" not in kept:
                 run.delete(folder, name)
-
-
-def check(run: Run) -> Iterator[str]:
-    """Read everything again; yield a sentence for each disagreement of records and files.
-
-    Rows and rejects are counted, their checksums and keys compared, and the moments' image
-    counts added up.
-    """
-    records = list(run.each_record())
-    kept = {file["path"] for r in records for file in r["files"].values()}
-    kept |= {record["moments"] for record in records}
-    for folder in FOLDERS[:3]:
-        for name in run.names(folder):
-            if f"{folder}/{name}" not in kept:
-                yield f"{folder}/{name}: no commit record speaks for it"
-    for record in records:
-        yield from _readable(f"shard {record['shard']}", _check_files(run, record))
-    for moments, members in _by_moments({r["shard"]: r for r in records}).items():
-        yield from _readable(moments, _check_moments(run, moments, members))
-
-
-def _readable(name: str, problems: Iterator[str]) -> Iterator[str]:
-    """The problems, of which one is that a file cannot be read."""
-    try:
-        yield from problems
-    except Exception as error:  # whatever damaged bytes make their readers raise
-        yield f"{name}: a file cannot be read ({type(error).__name__}: {reason(error)})"
-
-
-def _check_moments(run: Run, moments: str, members: list[Record]) -> Iterator[str]:
-    data = run.read(moments)
-    header = moments_header(data)
-    count = from_tensors(load_tensors(data), header["buckets"]).count
-    if sorted(m["shard"] for m in members) != sorted(members[0]["group"]):
-        yield f"{moments}: not all of its shards have records"
-    if count != sum(m["written"] for m in members):
-        yield f"{moments}: holds {count} images, its records say otherwise"
-
-
-def _check_files(run: Run, record: Record) -> Iterator[str]:
-    shard = record["shard"]
-    if record["read"] != record["written"] + record["rejected"]:
-        yield f"shard {shard}: read is not written plus rejected"
-    for kind, counted in (("images", "written"), ("rejects", "rejected")):
-        file = record["files"].get(kind)
-        if file is None:
-            if record[counted]:
-                yield f"shard {shard}: has no file of {kind}"
-            continue
-        data = run.read(file["path"])
-        if sha256(data) != file["sha256"]:
-            yield f"{file['path']}: its checksum is not that of the record"
-        keys = pq.read_table(io.BytesIO(data), columns=["key"])["key"]
-        if len(keys) != record[counted]:
-            yield f"{file['path']}: {len(keys)} rows, the record says {record[counted]}"
-        if kind == "images" and pc.count_distinct(keys).as_py() != len(keys):
-            yield f"{file['path']}: a key occurs twice"
 
 
 def together(records: dict[str, Record], shards: Iterable[str]) -> dict[str | None, list[str]]:

@@ -35,7 +35,7 @@ def turn() -> Iterator[None]:
 def limit() -> int:
     """How many turns this machine has, 0 for any number; UsageError for what is no number."""
     told = os.environ.get(VARIABLE) or "0"
-    if not told.isdigit():
+    if not told.isdecimal():
         raise UsageError(f"{VARIABLE}={told} should be a number of requests, or 0 for no limit")
     return int(told)
 

@@ -17,8 +17,9 @@ from typing import Any
 from pipelines.errors import JobError, ShardError
 from pipelines.run.cluster import live_nodes
 from pipelines.run.cores import CORES, limit_memory
-from pipelines.run.crew import FEW, Crew, Member
+from pipelines.run.crew import FEW, Crew
 from pipelines.run.lease import LEASE, Lease
+from pipelines.run.member import STARTING, Member, State
 from pipelines.run.placement import Need
 from pipelines.run.runner import TICK, Outcome, Worker, WorkerDied
 
@@ -74,7 +75,7 @@ class RayActors:
     def submit(self, item: Any) -> None:
         """See Pool."""
         member = self.crew.idle()[0]
-        member.leased = True
+        member.enter(State.BUSY)
         self.leases[member.actor.work.remote(item)] = Lease(member, item)
 
     def wait(self, timeout: float) -> list[Outcome]:
@@ -99,12 +100,13 @@ class RayActors:
 
     def _outcome(self, reference: Any) -> Outcome:
         lease = self.leases.pop(reference)
-        lease.worker.leased = False
         try:
             done, self.heard[lease.worker] = self.crew.get(reference)
             self.asked.pop(lease.worker, None)  # what it answers may be older
+            self.crew.back(lease.worker)
             return Outcome(lease.item, done)
         except (ShardError, JobError) as error:
+            self.crew.back(lease.worker)
             return Outcome(lease.item, error=error)
         except self.ray.exceptions.RayError:
             return Outcome(lease.item, error=self._dismiss(lease.worker, "died"))
@@ -150,7 +152,7 @@ class RayActors:
             for member in map(whose.__getitem__, ready):
                 self._hear(member)
         for member in self.crew.members:
-            if member.built and member not in self.asked:
+            if member.state not in STARTING and member not in self.asked:
                 self.asked[member] = member.actor.progress.remote()
 
     def _hear(self, member: Member) -> None:

@@ -5,22 +5,24 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from pipelines.errors import Incomplete
 from pipelines.io.options import passed_on
 from pipelines.run.log import FAILURE
 from pipelines.run.placement import Need, Node, most
+from pipelines.run.session import session_folder
 
 RETRIES = 4  # times that a task whose process or node ends is done again
 STARTS = 2  # times that a Ray of the job's own is started until it runs
 RAYS = "RAY_gcs_rpc_server_reconnect_timeout_s"  # then it ends a process whose head is gone
 PATIENCE = 0.75  # of that time
 LOOK = 5.0  # seconds between looks at the head
+QUIET: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
 CURRENT = "/tmp/ray/ray_current_cluster"  # where `ray start` leaves the address of its cluster
 
 
@@ -43,31 +45,47 @@ def ray_session() -> Iterator[Any]:
         yield ray
         return
     on_stop = signal.getsignal(signal.SIGTERM)
-    quiet: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
-    if address is not None:
+    with _joined(ray, address) if address is not None else _own(ray):
+        # Whatever `log_to_driver` says, Ray prints notices of nodes that end, with pieces of their
+        # logs, into any document on stdout; its debugger has this switch. Runs tell of lost nodes.
+        ray._private.worker._worker_logs_enabled = False
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_stop)  # Ray's own way is to end with 15, no word said
+        ended = threading.Event()
+        watched = ray.get_runtime_context().gcs_address, ended
+        threading.Thread(target=_watch_head, args=watched, daemon=True).start()
         try:
-            ray.init(address=address, **quiet)
-        except (ConnectionError, RuntimeError) as error:
-            why = str(error).partition("\n")[0]
-            raise Incomplete(f"no Ray cluster answers at {address}: {why}") from error
-    else:
-        _start_own(ray, quiet)
-    # Whatever `log_to_driver` says, Ray prints notices of nodes that end, with pieces of their
-    # logs, into any document on stdout; its debugger has this switch. Runs tell of lost nodes.
-    ray._private.worker._worker_logs_enabled = False
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, on_stop)  # Ray's own way is to end with 15, without a word
-    ended = threading.Event()
-    watched = ray.get_runtime_context().gcs_address, ended
-    threading.Thread(target=_watch_head, args=watched, daemon=True).start()
+            yield ray
+        finally:
+            ended.set()
+
+
+@contextlib.contextmanager
+def _joined(ray: Any, address: str) -> Iterator[None]:
+    """The cluster at an address, for a while."""
     try:
-        yield ray
+        ray.init(address=address, **QUIET)
+    except (ConnectionError, RuntimeError) as error:
+        why = str(error).partition("\n")[0]
+        raise Incomplete(f"no Ray cluster answers at {address}: {why}") from error
+    try:
+        yield
     finally:
-        ended.set()
         ray.shutdown()
 
 
-def _start_own(ray: Any, options: dict[str, Any]) -> None:
+@contextlib.contextmanager
+def _own(ray: Any) -> Iterator[None]:
+    """One of this job's own, for a while."""
+    with session_folder() as folder:
+        _start(ray, folder)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _start(ray: Any, folder: Path) -> None:
     """On busy cores Ray's raylet may end as it starts: it waits 15 s for its helpers, fixed."""
     for left in reversed(range(STARTS)):
         try:
@@ -76,8 +94,8 @@ def _start_own(ray: Any, options: dict[str, Any]) -> None:
                 include_dashboard=False,
                 num_cpus=os.cpu_count(),
                 object_store_memory=200 * 2**20,
-                _temp_dir=tempfile.mkdtemp(prefix="nhd-ray-", dir="/tmp"),
-                **options,
+                _temp_dir=str(folder / str(left)),
+                **QUIET,
             )
             return
         except Exception as error:  # Ray raises no class of its own

@@ -9,10 +9,10 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.errors import Incomplete, JobError
+from pipelines.run.member import STARTING, Member, State
 from pipelines.run.placement import Need, Node, fits, most, room
 
 LOOK = 3.0  # seconds between looks at the cluster's nodes
@@ -21,25 +21,6 @@ SLOW = 30.0  # seconds without news of those that build, after which one more ma
 WAIT = 1800.0  # seconds without a single worker after which the run is given up
 STARTS = 5  # times that each worker may fail to start, with none succeeding between
 FEW = 4  # workers that are thought of before one was built
-
-
-@dataclass(eq=False)
-class Member:
-    """An actor; `since` is when it entered the state it is in."""
-
-    actor: Any
-    since: float = field(default_factory=time.monotonic)
-    about: dict[str, Any] = field(default_factory=dict)
-    """pid, host, node and its address, once it has a place."""
-    building: bool = False
-    built: bool = False
-    leased: bool = False
-    leaving: bool = False
-    """Told that its node is about to go."""
-
-    def age(self) -> float:
-        """Seconds in its present state."""
-        return time.monotonic() - self.since
 
 
 class Crew:
@@ -91,15 +72,18 @@ class Crew:
         asked = min(len(self._staying()), most(nodes, self.need))  # some not told of yet by Ray
         self.wanted = self.size or max(1, room(nodes, self.need, ours), asked)
         staying = {node.id for node in nodes if not node.draining}
-        for member in [member for member in self.members if member.about]:
-            if member.building or member.leased:  # the end of it comes as its answer
+        for member in list(self.members):  # of those that build or are busy, an answer tells
+            if member.state is State.BUSY and member.about["node"] in self.draining:
                 self._leave(member)
-            elif member.about["node"] not in staying:
+            elif member.state in (State.PLACED, State.IDLE) and member.about["node"] not in staying:
                 self.dismiss(member)
-        waiting = [member for member in self.members if not member.about]
+        waiting = self._in(State.ASKED)
         surplus = len(self._staying()) - (self.size or max(1, most(nodes, self.need)))
         for member in waiting[: max(0, surplus)]:
             self.dismiss(member)
+
+    def _in(self, *states: State) -> list[Member]:
+        return [member for member in self.members if member.state in states]
 
     def _staying(self) -> list[Member]:
         """Those whose node is not about to go, and those that have no node yet."""
@@ -111,11 +95,9 @@ class Crew:
 
     def _leave(self, member: Member) -> None:
         """Let it finish what it has in hand, or hand back what of it is not begun."""
-        drained = member.about["node"] in self.draining
-        if drained and member.built and not member.leaving:
-            member.leaving = True
-            member.actor.leave.remote()
-            print(f"the node of worker {member.about['pid']} is drained: it finishes", flush=True)
+        member.enter(State.LEAVING)
+        member.actor.leave.remote()
+        print(f"the node of worker {member.about['pid']} is drained: it finishes", flush=True)
 
     def _ask(self) -> None:
         member = Member(self.ask())
@@ -123,38 +105,34 @@ class Crew:
         self.answers[member.actor.here.remote()] = member
 
     def _build(self) -> None:
-        now = time.monotonic()
-        building = sum(member.building for member in self.members)
-        late = int((now - self.news) / SLOW) if building else 0
-        for member in [m for m in self.members if m.about and not m.building and not m.built]:
-            if building >= max(1, self.ever_built) + late:
-                return
-            building += 1
-            self.news = now
-            member.building, member.since = True, now
+        building = len(self._in(State.BUILDING))
+        late = int((time.monotonic() - self.news) / SLOW) if building else 0
+        at_once = max(1, self.ever_built) + late
+        for member in self._in(State.PLACED)[: max(0, at_once - building)]:
+            member.enter(State.BUILDING)
+            self.news = member.since
             cores = self.cores.get(member.about["node"], 0.0)
             self.answers[member.actor.build.remote(cores)] = member
 
-    def answered(self, reference: Any) -> Member | None:
-        """Take in an answer; the member, if its worker is built now. Raises what is a JobError."""
+    def answered(self, reference: Any) -> None:
+        """Take in an answer: where it is placed, or that it is built. Raises what is a JobError."""
         member = self.answers.pop(reference)
         if member not in self.members:
-            return None
+            return
         try:
             found = self.get(reference)
         except JobError:
             raise
         except Exception as error:
             self._failed_start(member, error)
-            return None
-        member.since = time.monotonic()
-        if not member.about:
+            return
+        if member.state is State.ASKED:
             member.about = found
-            return None
-        member.building, member.built = False, True
+            member.enter(State.PLACED)
+            return
+        member.enter(State.IDLE)
         self.description, self.news = found, member.since
         self.ever_built, self.failed_starts = self.ever_built + 1, 0
-        return member
 
     def get(self, reference: Any) -> Any:
         """The result of a call; raises what it raised there."""
@@ -170,25 +148,31 @@ class Crew:
         self.members.remove(member)
 
     def idle(self) -> list[Member]:
-        """Those that can take a lease: built, with nothing to do, and on a node that stays."""
-        return [m for m in self._staying() if m.built and not m.leased]
+        """Those that can take a lease: with nothing to do, and on a node that stays."""
+        return [member for member in self._staying() if member.state is State.IDLE]
+
+    def back(self, member: Member) -> None:
+        """Take a member back whose lease has ended; one that leaves has had its last."""
+        if member.state is State.LEAVING:
+            self.dismiss(member)
+        else:
+            member.enter(State.IDLE)
 
     def census(self) -> Counter[tuple[str, str]]:
         """Members by address (none before they have a place) and state: busy, idle, starting."""
-        return Counter(
-            (m.about.get("address", ""), "busy" if m.leased else "idle" if m.built else "starting")
-            for m in self.members
-        )
+        return Counter((m.about.get("address", ""), m.said) for m in self.members)
 
     def _stuck(self) -> None:
         """Give up builds that take longer than any worker may be silent; ask anew for the rest."""
         longest = max(self.lease, PATIENCE)
-        for member in [m for m in self.members if not m.built and m.age() > longest]:
-            if member.building:
+        for member in self._in(State.ASKED, State.BUILDING):
+            if member.age() <= longest:
+                continue
+            if member.state is State.ASKED:  # no failure: there may be no node for it yet
+                self.dismiss(member)
+            else:
                 print(f"worker {member.about['pid']} did not start and is ended", flush=True)
                 self._failed_start(member, TimeoutError("it did not start in time"))
-            elif not member.about:  # no failure: there may be no node for it yet
-                self.dismiss(member)
 
     def _failed_start(self, member: Member, error: Exception) -> None:
         self.dismiss(member)
@@ -208,17 +192,18 @@ class Crew:
 
     def _speak(self) -> None:
         now = time.monotonic()
-        if any(member.about for member in self.members):
+        asked = self._in(State.ASKED)
+        if len(asked) < len(self.members):
             self.lived = now
         elif now - self.lived > WAIT:
             raise Incomplete(
                 f"no node had room for a worker of {self.need} for {WAIT / 60:.0f} minutes; what "
                 "is committed stays: add nodes, or ask for less, and run the same command again"
             )
-        late = sum(not member.about and member.age() > PATIENCE for member in self.members)
+        late = sum(member.age() > PATIENCE for member in asked)
         if late and now - self.said > PATIENCE:
             self.said = now
-            there = sum(member.built for member in self.members)
+            there = len(self.members) - len(self._in(*STARTING))
             print(
                 f"{there} workers, and {late} wait for a node; each needs {self.need}", flush=True
             )

@@ -2,9 +2,10 @@
 
 import json
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
-from pipelines.io import commit
+from pipelines.io.consistency import checked
 from pipelines.io.shards import shard_id
 from pipelines.io.store import Run
 from pipelines.run import holder
@@ -18,7 +19,8 @@ def status(url: str, check: bool = False) -> dict[str, Any]:
     """Shards done, failed and waiting; images; rejects by reason; time by phase; the lock.
 
     With `check`, every file is read again: `problems` has a sentence for each that is not what
-    the commit records say. Raises UsageError if the folder is not a run.
+    the commit records say, `unfinished` the paths of those that a run has yet to commit. Raises
+    UsageError if the folder is not a run.
     """
     run = Run(url)
     info = run.info
@@ -45,8 +47,14 @@ def status(url: str, check: bool = False) -> dict[str, Any]:
         "reasons": dict(reasons.most_common()),
         "seconds": {p: round(sum(r["seconds"][p] for r in records), 1) for p in PHASES},
         "tables": manifest.summary(run, records),
-        **({"problems": [*commit.check(run), *manifest.problems(run)]} if check else {}),
+        **(_read_again(run, wanted) if check else {}),
     }
+
+
+def _read_again(run: Run, wanted: Collection[str]) -> dict[str, list[str]]:
+    found = checked(run, wanted)
+    problems = [*found.problems, *manifest.problems(run)]
+    return {"problems": problems, "unfinished": found.unfinished}
 
 
 def lines(found: dict[str, Any]) -> list[str]:
@@ -65,9 +73,17 @@ def lines(found: dict[str, Any]) -> list[str]:
         text.append(_tables(found["tables"]))
     if "problems" in found:
         text += found["problems"] or ["every file is what the commit records say"]
+        text += _unfinished(len(found["unfinished"]), found["running"])
     if not found["complete"] and not found["running"]:
         text.append("run the same nhd extract command again to do the rest")
     return text
+
+
+def _unfinished(files: int, running: bool) -> list[str]:
+    if not files:
+        return []
+    why = "which go on" if running else "which the next run finishes or makes anew"
+    return [f"besides, {files} files of shards that are not committed, {why}; nobody reads them"]
 
 
 def _tables(found: dict[str, int]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from pipelines.run.holder import STALE
 from pipelines.submit.client import Server, Taken
-from pipelines.submit.follow import Out, follow, patiently
+from pipelines.submit.follow import Left, Out, follow, patiently
 from pipelines.submit.job import Job, Request
 from pipelines.submit.sentence import ending
 
@@ -22,6 +22,7 @@ def attempts(
 
     Again after 3 (incomplete), and after a command that died, was killed or lost its node. Its lock
     may outlive it for a while; the attempt that finds it, and ends with 4, is made once more.
+    Raises Left as `follow` does.
     """
     number, died = 0, False
     while True:
@@ -32,6 +33,12 @@ def attempts(
             if number == 1:
                 raise
             continue
+        except Left as error:
+            if not retries:
+                raise
+            raise Left(
+                f"{error}; nothing retries it from now on: if it ends incomplete, submit it again"
+            ) from error
         if job.exit_code == LOCKED and died:
             died = False
             say(f"that lock is of the attempt that died; trying again in {STALE:.0f} seconds")

@@ -90,6 +90,7 @@ class Server:
                 path = folder / "files" / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
+                path.chmod(0o755)  # which travels: some are scripts that are to be started
             found["working_dir"] = str(folder / "files")
         if request.code is not None:
             package = folder / "nhd.zip"  # a wheel is a zip
@@ -161,6 +162,11 @@ class Server:
             return Taken(
                 f"there has been a job {taken[1]} already: nhd submit --attach {taken[1]} follows "
                 "it, and another --id makes a new one"
+            )
+        if "Version check returned" in text:
+            return UsageError(
+                f"what answers at {self.address} is no Jobs server of Ray; give the address of its "
+                "dashboard (port 8265 unless chosen otherwise)"
             )
         if "No available agent" in text:
             return Away(f"{self.address} has no agent for jobs yet; try again in a minute")

@@ -24,6 +24,10 @@ OF_RAY = re.compile(
 T = TypeVar("T")
 
 
+class Left(Incomplete):
+    """Nobody follows the job any more, which may well go on."""
+
+
 class Out(Protocol):
     """Where text goes, such as sys.stdout."""
 
@@ -63,15 +67,13 @@ class Log:
 def follow(server: Server, job: str, out: Out, say: Callable[[str], None]) -> Job:
     """Print a job's log to `out` until the job is over; what became of it.
 
-    A connection that breaks is made anew, without a line lost or printed twice. Raises Incomplete
-    if the server does not answer for PATIENCE seconds, and on Ctrl-C, which leaves the job alone.
+    A connection that breaks is made anew, without a line lost or printed twice. Raises Left if the
+    server does not answer for PATIENCE seconds, and on Ctrl-C, which leaves the job alone.
     """
     try:
         return _follow(server, job, Log(out), say)
     except KeyboardInterrupt:
-        raise Incomplete(
-            f"detached from {job}, which goes on; {how_to_go_on(server, job)}"
-        ) from None
+        raise Left(f"detached from {job}, which goes on; {how_to_go_on(server, job)}") from None
 
 
 def _follow(server: Server, job: str, log: Log, say: Callable[[str], None]) -> Job:
@@ -100,14 +102,14 @@ def _now(server: Server, job: str, known: bool) -> Job:
 
 
 def patiently(ask: Callable[[], T], server: Server, job: str, say: Callable[[str], None]) -> T:
-    """Ask a server that may be away for a while. Raises Incomplete after PATIENCE seconds."""
+    """Ask a server that may be away for a while. Raises Left after PATIENCE seconds."""
     since, told = time.monotonic(), False
     while True:
         try:
             return ask()
         except Away as error:
             if time.monotonic() - since > PATIENCE:
-                raise Incomplete(
+                raise Left(
                     f"{server.address} has not answered for {PATIENCE:.0f} seconds; when it is "
                     f"back, {how_to_go_on(server, job)}"
                 ) from error

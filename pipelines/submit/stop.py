@@ -1,13 +1,15 @@
 """Ending a job: it is asked to, given its time, and what became of it is told."""
 
+import contextlib
 import re
 import time
 from collections.abc import Callable
 
 from pipelines.errors import Incomplete
-from pipelines.submit.client import Server
+from pipelines.submit.client import Away, Server
 from pipelines.submit.job import Job
 
+WAITS = ", for Ray ends no job that waits for its place before it has one"
 WAIT = 60.0  # seconds; Ray kills a command that has not ended by itself after half of them
 
 
@@ -17,15 +19,16 @@ def stop(server: Server, job: str, say: Callable[[str], None]) -> Job:
         say(f"asked {job} to end")
     elif later := _later(server, job):
         say(f"{job} is over, and was submitted again: nhd submit --cancel {later}")
-    until = time.monotonic() + WAIT
+    until, why = time.monotonic() + WAIT, ""
     while time.monotonic() < until:
-        if (now := server.job(job)).over:
-            return now
+        with contextlib.suppress(Away):  # it has been asked, which is what counts
+            now = server.job(job)
+            if now.over:
+                return now
+            why = WAITS if now.state == "PENDING" else ""
         time.sleep(0.5)
-    why = ", for Ray ends no job that waits for its place before it has one"
     raise Incomplete(
-        f"{job} has been asked to end but has not yet{why if now.state == 'PENDING' else ''}; "
-        f"see nhd status --job {job}"
+        f"{job} has been asked to end but has not yet{why}; see nhd status --job {job}"
     )
 
 

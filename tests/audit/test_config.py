@@ -97,6 +97,7 @@ def test_what_has_the_wrong_form_is_refused_with_its_line(
             "thresholds: {concepts: {default: off}, auc: off, rejects: off}\n",
             {}, 0, "or has nothing to watch",
         ),
+        ("notify:\n  command: [s3://b/tell.sh]\n", {}, 1, "no program is started from s3://b/tell.sh"),
         (f"name: {'a' * 101}\n", {}, 0, "up to 100 letters"),
     ],
 )  # fmt: skip
@@ -142,6 +143,10 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert found.baseline.reference == f"@{here}/list.txt"
     assert found.notify.command == (f"{here}/tell.sh", "./x")
     assert found.model.checkpoint == f"{here}/w.pt"
+    (tmp_path / "tell.py").touch()
+    command = ["python", "-u", "tell.py", "no.py", "/srv/x", "tell"]
+    moved = read(tmp_path, notify={"command": command}).notify.command
+    assert moved == ("python", "-u", f"{here}/tell.py", "no.py", "/srv/x", "tell")
 
 
 def test_the_audit_is_named_by_day_by_week_or_outright(tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ def test_extract_status_and_compare_through_the_command_line(scenes: str, tmp_pa
         (["extract", "--out", "/tmp/x"], 2, "--data"),
         (["fit", "--run", "/nowhere"], 2, "is not a run folder"),
         (["status", "--run", "/nowhere"], 2, "is not a run folder"),
+        (["status", "--job", "x", "--check"], 2, "give it with --run"),
         (["compare", "--out", "/tmp/x"], 2, "give either --baseline and --current"),
         (["scenes", "--out", "/tmp/x", "--count", "1", "--boost", "gold=2"], 2, "boost names"),
         (["nonsense"], 2, "nonsense"),

@@ -1,6 +1,7 @@
 """What `nhd submit` makes of its arguments, before and without a cluster."""
 
 import dataclasses
+import json
 import shlex
 from pathlib import Path
 from typing import Any, get_args
@@ -94,10 +95,13 @@ def _flags(command: Any) -> dict[str, Any]:
         ([], "give one of a command to submit, --attach and --cancel"),
         (["--attach", "x", "--cancel", "y"], "give one of"),
         (["--retries", "2", "--no-wait", "fit", "--run", "/x"], "leave out --no-wait"),
+        (["--retries", "-1", "fit", "--run", "/x"], "--retries must not be negative"),
         (["--id", "a/b", "fit", "--run", "/x"], "--id is 'a/b'"),
         (["--env", "AWS_SECRET_ACCESS_KEY=abc", "fit", "--run", "/x"], "instance role"),
         (["--env", "ENDPOINT=http://me:word@host", "fit", "--run", "/x"], "instance role"),
         (["--env", "NOT_SET_ANYWHERE", "fit", "--run", "/x"], "no such variable"),
+        (["--driver", "gpu=1", "fit", "--run", "/x"], "'gpu' would be a resource of the cluster's"),
+        (["--driver", "cpus=-1", "fit", "--run", "/x"], "takes amounts from 0 on"),
         (["--driver", "big", "fit", "--run", "/x"], "--driver takes"),
         (["extract", "--data", "http://h/a.tar?sig=abc", "--out", "/x"], "@shards.txt"),
         (["extract", "--data", "@/nowhere.txt", "--out", "/x"], "/nowhere.txt cannot be read"),
@@ -161,6 +165,14 @@ def test_large_files_are_refused(tmp_path: Path) -> None:
         asked("fit", "--run", "s3://b/r", "--words", f"{tmp_path}/words.txt")
 
 
+SMALL = """
+audit: weekly
+out: series
+input: "a.tar"
+concepts: [yellow]
+baseline: {{previous: true}}
+notify: {{command: {words}}}
+"""
 AUDIT = """
 audit: weekly
 out: {out}
@@ -178,6 +190,46 @@ thresholds:
 schedule: {{spending: forever}}
 run: {{batch_size: 8}}
 """
+
+
+@pytest.mark.parametrize(
+    ("command", "there", "goes", "stays"),
+    [
+        (["./hook", "csv"], ["{node}/hook", "csv"], ["hook"], []),
+        (["python", "-u", "tell.py"], ["python", "-u", "{node}/tell.py"], ["tell.py"], []),
+        (["python", "/opt/no.py"], ["python", "/opt/no.py"], [], ["/opt/no.py"]),
+        (["{here}/program", "x"], ["{here}/program", "x"], [], ["{here}/program"]),
+        (["tell.py", "-c", "cat a.py"], ["tell.py", "-c", "cat a.py"], [], []),  # on the PATH
+    ],
+)
+def test_an_audits_hook_is_what_it_was_over_there(
+    tmp_path: Path, command: list[str], there: list[str], goes: list[str], stays: list[str]
+) -> None:
+    """A script goes along, other programs are those of the nodes."""
+    here, node = tmp_path / "here", tmp_path / "sent"
+    here.mkdir(), node.mkdir()
+    (here / "hook").write_text("#!/bin/sh\n")
+    (here / "tell.py").write_text("print(1)\n")
+    (here / "program").write_bytes(b"\x7fELF")
+    words = json.dumps([word.format(here=here) for word in command])
+    config = here / "audit.yaml"
+    config.write_text(SMALL.format(words=words))
+    found, with_it = asked("audit", "--config", str(config))
+    assert set(found.files) == {"sent/audit.yaml", *(f"sent/{name}" for name in goes)}
+    assert [path for path in with_it.shared if "series" not in path and "tar" not in path] == [
+        path.format(here=here) for path in stays
+    ]
+    for name, content in found.files.items():
+        (tmp_path / name).write_bytes(content)
+    told = read_settings(f"{node}/audit.yaml").notify.command
+    assert told == tuple(word.format(here=here, node=node) for word in there)
+
+
+def test_a_hooks_script_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    config = tmp_path / "audit.yaml"
+    config.write_text(SMALL.format(words="[python, no.py]"))
+    with pytest.raises(UsageError, match=r"names no\.py, which is not beside that file"):
+        asked("audit", "--config", str(config))
 
 
 def test_an_audits_configuration_means_the_same_over_there(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from pipelines.extract.job import _identity, _settings
 from pipelines.extract.settings import Group
 from pipelines.extract.worker import Extractor
 from pipelines.io import archive, commit, shards
+from pipelines.io.consistency import checked
 from pipelines.io.files import write_json
 from pipelines.io.listing import expand
 from pipelines.io.rejects import REASONS, Reject
@@ -311,7 +312,7 @@ def test_any_archive_extracts_to_rows_plus_rejects_inside_the_run_folder(
         commit.commit(run, [record])
         assert record["read"] == record["written"] + record["rejected"]
         assert record["read"] == len(list(shards.samples(str(shard))))
-        assert list(commit.check(run)) == []
+        assert checked(run).problems == []
         keys = set(run.images(["key"])["key"].to_pylist())
         assert len(keys) == record["written"]
         assert run.rejects().num_rows == record["rejected"]

@@ -14,10 +14,12 @@ from pipelines.extract.job import extract
 from pipelines.extract.settings import Group
 from pipelines.extract.worker import Extractor
 from pipelines.io import commit
+from pipelines.io.consistency import checked
 from pipelines.io.listing import expand
 from pipelines.io.shards import shard_id
 from pipelines.io.store import Run
 from pipelines.run import lock
+from pipelines.run.status import lines, status
 from tests.conftest import groups_of_at_most, plan
 
 
@@ -106,9 +108,27 @@ def test_readers_refuse_a_group_that_is_half_committed(run: Path) -> None:
         Run(str(run)).moments()
 
 
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_what_an_interrupted_run_left_is_no_damage(run: Path, scenes: str, left: int) -> None:
+    """With no record of a group, with some; what does not belong to it is damage nonetheless."""
+    for record in sorted((run / "shards").iterdir())[left:]:
+        record.unlink()
+    (run / "images" / "a.parquet.partial-1-ff").write_bytes(b"PAR1")
+    found = status(str(run), check=True)
+    assert found["problems"] == [] and not found["complete"]
+    assert "images/a.parquet.partial-1-ff" in found["unfinished"]
+    assert len(found["unfinished"]) == 1 + (3 - left) + 1
+    assert f"besides, {5 - left} files of shards that are not committed" in lines(found)[-2]
+    (run / "images" / "stray.parquet").write_bytes(b"PAR1")
+    assert len(status(str(run), check=True)["problems"]) == 1
+    extract(plan(scenes, run))
+    whole = status(str(run), check=True)
+    assert whole["problems"] == whole["unfinished"] == []
+
+
 @pytest.mark.parametrize("what", ["rows", "moments", "record"])
 def test_check_finds_what_was_changed_behind_our_back(run: Path, what: str) -> None:
-    assert not list(commit.check(Run(str(run))))
+    assert not checked(Run(str(run))).problems
     if what == "rows":
         first, second = sorted((run / "images").iterdir())[:2]
         shutil.copy(first, second)
@@ -122,7 +142,7 @@ def test_check_finds_what_was_changed_behind_our_back(run: Path, what: str) -> N
         path = next((run / "shards").iterdir())
         record = json.loads(path.read_text())
         path.write_text(json.dumps(record | {"written": record["written"] - 1}))
-    assert list(commit.check(Run(str(run))))
+    assert checked(Run(str(run))).problems
 
 
 def test_changed_shards_are_listed_and_done_again_on_demand(
@@ -158,7 +178,7 @@ def test_files_that_went_missing_are_named_and_done_again(
 ) -> None:
     next((run / folder).iterdir()).unlink()
     (run / "images" / "stray.parquet").write_bytes(b"no Parquet")
-    problems = "; ".join(commit.check(Run(str(run))))
+    problems = "; ".join(checked(Run(str(run))).problems)
     assert "a file cannot be read" in problems
     assert "images/stray.parquet: no commit record speaks for it" in problems
     with pytest.raises(Incomplete, match="shards that were asked for before are not done"):

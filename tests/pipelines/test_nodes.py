@@ -20,6 +20,7 @@ from pipelines.errors import Incomplete, UsageError
 from pipelines.extract.groups import Groups
 from pipelines.run.cluster import parallel
 from pipelines.run.crew import Crew
+from pipelines.run.member import State
 from pipelines.run.placement import Need, Node, fits, most, room
 from pipelines.run.pool import pool_of
 from pipelines.run.resources import CORES, Resources, device_among
@@ -150,14 +151,14 @@ def test_a_worker_of_a_drained_node_is_replaced_while_it_finishes(
         crew.tend()
         answer(crew, told, "built")
     busy, idle, other = crew.members
-    busy.leased = True
+    busy.enter(State.BUSY)
     nodes[:2] = [node("a", 1, draining=True), node("b", 1, draining=True)]
     for _ in range(3):
         crew.tend()
         assert crew.members[:2] == [busy, other] and len(crew.answers) == 2
     assert told.ended == [idle.actor], "no request was taken back"
-    assert busy.leaving and crew.idle() == [other]
-    busy.leased = False
+    assert busy.state is State.LEAVING and crew.idle() == [other]
+    crew.back(busy)
     assert crew.idle() == [other]
     crew.tend()
     assert told.ended == [idle.actor, busy.actor] and len(crew.members) == 3

@@ -13,7 +13,7 @@ from pipelines.submit import attempts as attempts_module
 from pipelines.submit import follow as follow_module
 from pipelines.submit.attempts import attempts
 from pipelines.submit.client import Away, Server, Unknown
-from pipelines.submit.follow import Log, follow
+from pipelines.submit.follow import Left, Log, follow
 from pipelines.submit.job import Driver, Job, Request
 from pipelines.submit.status import job_lines, known
 from pipelines.submit.stop import stop
@@ -160,6 +160,22 @@ def test_a_job_that_the_cluster_forgot_is_submitted_again() -> None:
     assert "x lost: the cluster was started anew" in said[1]
 
 
+@pytest.mark.parametrize("retries", [0, 2])
+def test_who_stops_following_is_told_that_nothing_retries_the_job(
+    monkeypatch: pytest.MonkeyPatch, retries: int
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(follow_module, "_follow", interrupted)
+    with (
+        jobs_server(Play("RUNNING", None)) as server,
+        pytest.raises(Left, match=r"detached from x, which goes on; .*--cancel x ends it") as left,
+    ):
+        run(server, retries)
+    assert ("nothing retries it" in str(left.value)) == bool(retries)
+
+
 def _submitted(server: JobsServer) -> Server:
     there = Server(server.url)
     there.submit(Request("x", "python -m jobs.cli fit --run x"))
@@ -199,6 +215,23 @@ def test_cancelling_a_job_that_was_submitted_again_names_the_attempt_that_runs()
     assert said == ["x is over, and was submitted again: nhd submit --cancel x-2"]
 
 
+def test_a_server_that_is_away_for_a_moment_does_not_hide_the_end_of_a_cancelled_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job, asked = Server.job, list[str]()
+
+    def away_once(server: Server, name: str) -> Job:
+        asked.append(name)
+        if len(asked) == 1:
+            raise Away("no answer")
+        return job(server, name)
+
+    monkeypatch.setattr(Server, "job", away_once)
+    with jobs_server(Play("STOPPED", None)) as server:
+        assert stop(_submitted(server), "x", list[str]().append).state == "STOPPED"
+    assert len(asked) == 2
+
+
 def test_servers_that_refuse_or_are_away_are_said_in_a_sentence() -> None:
     with jobs_server(Play(), Play()) as server:
         there = _submitted(server)
@@ -209,6 +242,9 @@ def test_servers_that_refuse_or_are_away_are_said_in_a_sentence() -> None:
         server.token = "t" * 32
         with pytest.raises(UsageError, match="asks for a token and was given none: set RAY_AUTH"):
             Server(server.url)
+        server.token = ""
+        with pytest.raises(UsageError, match=r"/no is no Jobs server of Ray; give the address"):
+            Server(f"{server.url}/no")
     with pytest.raises(Away, match=r"no Jobs server answers at http://127\.0\.0\.1:9;"):
         Server("http://127.0.0.1:9")
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -143,6 +144,22 @@ def test_a_driver_that_does_not_stop_is_killed_and_nothing_is_half_committed(
     assert (out / "lock.json").exists()
     assert cluster.nhd("submit", *arguments).returncode == 0
     _agrees(many, out, tmp_path)
+
+
+SEND = """
+import sys
+from pipelines.submit.client import Server
+from pipelines.submit.job import Request
+script = {"sent/tell.sh": b"#!/bin/sh\\necho told\\n"}
+Server(sys.argv[1]).submit(Request("script", "./sent/tell.sh", files=script))
+"""
+
+
+def test_a_script_that_goes_along_can_be_started(cluster: Head) -> None:
+    command = [sys.executable, "-c", SEND, cluster.url]
+    subprocess.run(command, env=cluster.environment, check=True, timeout=120)
+    done = cluster.nhd("submit", "--attach", "script")
+    assert (done.returncode, done.stdout) == (0, "told\n"), done.stderr
 
 
 def test_rays_own_command_does_as_well(cluster: Head, scenes: str, tmp_path: Path) -> None:
