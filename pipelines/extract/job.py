@@ -22,7 +22,7 @@ from pipelines.model_spec import ModelSpec
 from pipelines.run import lock
 from pipelines.run.cluster import ray_session
 from pipelines.run.configuration import same_configuration
-from pipelines.run.identity import KEY, job_in, new_id
+from pipelines.run.identity import job_in, new_id, own
 from pipelines.run.pool import device_of, pool_of
 from pipelines.run.runner import Worker
 
@@ -78,7 +78,7 @@ def _extract(
         info = _identity(settings) | description
         _same_configuration(target, info)
         work = Work(target, held, _say, job)
-        work.prepare({KEY: job.run} | info | _circumstances(plan), urls)
+        work.prepare(own(target, job) | info | _circumstances(plan), urls)
         changed = work.changed(sources, redo=plan.redo_changed)
         failed = work.run(pool, sources, description["units"])
         held.beat()

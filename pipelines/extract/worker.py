@@ -29,7 +29,7 @@ from pipelines.io.urls import fingerprint, without_secrets
 from pipelines.models import load_model
 from pipelines.run import holder, log
 from pipelines.run.cores import decode_threads
-from pipelines.run.identity import KEY
+from pipelines.run.identity import BEGUN, KEY
 from pipelines.run.runner import Done
 
 
@@ -68,11 +68,11 @@ class Extractor:
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
-        """What every file says of its origin: run.json, but for the run's id.
+        """What every file says of its origin: run.json, but for the run's id and beginning.
 
         So the same shards give the same bytes in every run.
         """
-        return {"nhd": {name: value for name, value in self.run.info.items() if name != KEY}}
+        return {"nhd": {k: v for k, v in self.run.info.items() if k not in (KEY, BEGUN)}}
 
     def describe(self) -> dict[str, Any]:
         """See Decomposer."""

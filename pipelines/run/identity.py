@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from pipelines.io.store import Run
@@ -14,6 +15,8 @@ from pipelines.run import log
 from pipelines.run.runner import Worker
 
 KEY = "run_id"  # in run.json
+BEGUN = "begun"
+"""In run.json: when the run was first extracted, in UTC."""
 
 
 class Job(NamedTuple):
@@ -66,6 +69,17 @@ def new_id(folder: Run) -> str:
     if folder.exists("run.json"):
         return run_id(folder)
     return _id(without_secrets(folder.url), secrets.token_hex(4))
+
+
+def own(folder: Run, job: Job) -> dict[str, str]:
+    """What run.json alone says of a run, so that equal shards give equal bytes: id and beginning.
+
+    A run older than this does not learn when it was begun.
+    """
+    info: dict[str, Any] = {BEGUN: datetime.now(UTC).isoformat(timespec="seconds")}
+    if folder.exists("run.json"):
+        info = json.loads(folder.read("run.json"))
+    return {KEY: job.run} | {name: info[name] for name in (BEGUN,) if name in info}
 
 
 def _id(url: str, digits: str) -> str:

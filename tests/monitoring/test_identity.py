@@ -1,7 +1,9 @@
-"""A run's id is drawn once and stays; what has none gets one that is always the same."""
+"""A run's id and beginning are drawn once and stay; what has no id gets one, always the same."""
 
 import json
 import shutil
+import time
+from datetime import datetime
 from pathlib import Path
 
 from pipelines.bench.empty_extraction import Writer
@@ -16,11 +18,13 @@ def test_an_id_is_kept_by_every_later_run_and_by_a_copy(scenes: str, tmp_path: P
     shard = scenes.replace("*", "scenes-000002")
     extract(plan(shard, first), Writer)
     extract(plan(shard, second), Writer)
-    drawn = run_id(Run(first))
+    drawn, begun = run_id(Run(first)), Run(first).info["begun"]
+    assert abs(datetime.fromisoformat(begun).timestamp() - time.time()) < 3600
     assert drawn.startswith("weekly-") and drawn != run_id(Run(second))
     extract(plan(shard, first), Writer)
     shutil.copytree(first, tmp_path / "copy")
     assert run_id(Run(first)) == run_id(Run(str(tmp_path / "copy"))) == drawn
+    assert Run(first).info["begun"] == begun
 
 
 def test_a_run_from_before_there_were_ids_gets_the_one_it_was_called_by(
@@ -30,10 +34,11 @@ def test_a_run_from_before_there_were_ids_gets_the_one_it_was_called_by(
     shard = scenes.replace("*", "scenes-000002")
     extract(plan(shard, out), Writer)
     path = tmp_path / "old" / "run.json"
-    path.write_text(json.dumps({k: v for k, v in Run(out).info.items() if k != "run_id"}))
+    old = {k: v for k, v in Run(out).info.items() if k not in ("run_id", "begun")}
+    path.write_text(json.dumps(old))
     called = run_id(Run(out))
     extract(plan(shard, out), Writer)
-    assert Run(out).info["run_id"] == called
+    assert Run(out).info["run_id"] == called and "begun" not in Run(out).info
 
 
 def test_a_signature_or_user_in_the_url_changes_no_id() -> None:
