@@ -24,7 +24,7 @@ from pipelines.tiny.dataset import write_scenes
 CONCEPTS = ("yellow", "car", "brick")
 LABELS = ("yellow", "car")
 RANDOM = ModelSpec("tiny", pretrained="none")
-WITH_RAY = ("test_faults", "test_runner", "test_nodes")
+WITH_RAY = ("test_faults", "test_runner", "test_nodes", "test_notices")
 """Files whose quick tests start Ray."""
 SEED = int(os.environ.get("NHD_TEST_SEED", "0"))
 """What chance is drawn from in tests; 0 lets hypothesis try the same examples every time."""

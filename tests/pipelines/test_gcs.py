@@ -12,7 +12,7 @@ from pipelines.errors import ShardError
 from pipelines.extract.job import extract
 from pipelines.io import shards
 from pipelines.io.cache import local_copy
-from pipelines.io.commit import check
+from pipelines.io.consistency import checked
 from pipelines.io.files import atomic_file, atomic_write
 from pipelines.io.listing import expand
 from pipelines.io.store import Run
@@ -48,7 +48,7 @@ def test_a_run_there_is_the_run_here(bucket: str, tmp_path: Path) -> None:
     assert extract(plan(f"{bucket}/scenes/*.tar", f"{bucket}/run"))["written"] == 30
     extract(plan(f"{bucket}/scenes/*.tar", str(tmp_path / "run")))
     there, here = Run(f"{bucket}/run"), Run(str(tmp_path / "run"))
-    assert list(check(there)) == []
+    assert checked(there).problems == []
     assert not there.exists("lock.json")
     seen = difference(here, there)
     assert seen.moments <= 1e-9 and seen.coefficients_different == seen.rows_lost == 0
