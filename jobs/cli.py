@@ -26,6 +26,14 @@ Errors are one sentence; add --debug anywhere for the traceback.
 """
 
 
+class Stopped(KeyboardInterrupt):
+    """A stop by signal.
+
+    Of a class of its own: after a plain KeyboardInterrupt has passed through `exec` of a text, as
+    where dataclasses are imported, CPython ends a `python -m` by SIGINT, though it was caught.
+    """
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the console script."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -42,7 +50,9 @@ def main(arguments: list[str] | None = None) -> None:
         config=(tyro.conf.OmitArgPrefixes,),
     )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what schedulers send first
+    signal.signal(signal.SIGTERM, _stop)  # what schedulers send first
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _stop)
     try:
         log.begin("driver", document=getattr(command, "json", isinstance(command, Submit)))
         command()
@@ -52,6 +62,10 @@ def main(arguments: list[str] | None = None) -> None:
         _end(str(error), error.exit_code, debug)
     except Exception as error:
         _end(f"unexpected {type(error).__name__}: {error} (--debug shows where)", 3, debug)
+
+
+def _stop(*_: object) -> NoReturn:
+    raise Stopped
 
 
 def _end(text: str, code: int, debug: bool = False) -> NoReturn:

@@ -19,14 +19,15 @@ from pipelines.io.listing import expand
 def nhd(*arguments: str) -> subprocess.CompletedProcess[str]:
     """The command in this process, which saves it the imports."""
     out, err, code = io.StringIO(), io.StringIO(), 0
-    before = signal.getsignal(signal.SIGTERM)
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
     try:
         with redirect_stdout(out), redirect_stderr(err):
             main(list(arguments))
     except SystemExit as end:
         code = int(end.code or 0)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
@@ -138,6 +139,24 @@ def test_scenes_command_writes_what_was_asked(tmp_path: Path) -> None:
 def test_debug_shows_the_traceback() -> None:
     found = nhd("status", "--run", "/nowhere", "--debug")
     assert found.returncode == 2 and "Traceback" in found.stderr
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_stop_ends_with_3_even_while_modules_are_imported(name: str, tmp_path: Path) -> None:
+    """Dataclasses are made by `exec`; what passes through it may end a `python -m` by SIGINT."""
+    (tmp_path / "stopped.py").write_text(
+        "import signal\n"
+        "from jobs.cli import main\n"
+        "from jobs.commands.status import Status\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # none in the background\n"
+        f"text = 'import signal, time; signal.raise_signal(signal.{name}); time.sleep(60)'\n"
+        "Status.__call__ = lambda self: exec(text)\n"
+        "main(['status', '--run', 'nowhere'])\n"
+    )
+    command = [sys.executable, "-m", "stopped"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == "nhd: stopped; what is committed stays, run the same command to go on\n"
 
 
 @pytest.mark.parametrize(
