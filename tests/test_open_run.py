@@ -186,6 +186,8 @@ def test_shards_that_are_gone_leave_a_gap_and_no_error(run: OpenRun, tmp_path: P
 def test_what_is_not_there_is_said_so(run: OpenRun, dense_run: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"is not a run folder"):
         open_run(tmp_path)
+    with pytest.raises(UsageError, match="s3x://bucket/run cannot be opened: Protocol not known"):
+        open_run("s3x://bucket/run")
     shutil.copytree(dense_run, tmp_path / "bare", ignore=shutil.ignore_patterns("fit"))
     unfitted = open_run(tmp_path / "bare")
     assert "not fitted yet" in repr(unfitted)

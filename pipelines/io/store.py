@@ -50,11 +50,16 @@ class Run:
     def place(self, *parts: str) -> Iterator[tuple[fsspec.AbstractFileSystem, str]]:
         """The file system and the path in it; what it remembers of listings is forgotten.
 
-        Raises Incomplete where the store cannot be reached, FileNotFoundError as it is.
+        Raises UsageError where there is no such kind of store or what reads it is not installed,
+        Incomplete where the store cannot be reached, FileNotFoundError as it is.
         """
         url = self.at(*parts)
         try:
-            fs, path = fsspec.core.url_to_fs(url)
+            try:
+                fs, path = fsspec.core.url_to_fs(url)
+            except (ImportError, ValueError) as error:
+                place = without_secrets(self.url)
+                raise UsageError(f"{place} cannot be opened: {reason(error)}") from error
             fs.invalidate_cache()
             yield fs, path
         except (FileNotFoundError, JobError, MemoryError):
