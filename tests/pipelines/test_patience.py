@@ -32,6 +32,8 @@ from tests.s3_server import Server
 
 s3_process, s3 = s3_server.s3_process, s3_server.s3
 DATA = os.urandom(3_000_000)
+AWAY = 100
+"""Requests without an answer; each of seven that ask bears nine before patience is asked."""
 
 
 def wrapped(error: Exception, by: Exception) -> Exception:
@@ -139,11 +141,11 @@ def test_a_store_that_is_away_is_waited_for(s3: Server, caplog: pytest.LogCaptur
         lambda: run.delete("c.json") is None,
         lambda: run.read("run.json") == b"{}",
     ]
-    with s3_server.as_default(s3, AWS_MAX_ATTEMPTS="1", NHD_PATIENCE="30"):
-        s3.set_rate(0.0, away=60)
+    with s3_server.as_default(s3, AWS_MAX_ATTEMPTS="1", NHD_PATIENCE="120"):
+        s3.set_rate(0.0, away=AWAY)
         with ThreadPoolExecutor(len(asked)) as pool:
             assert all(pool.map(lambda do: do(), asked))
-        assert s3.faults() == {"away": 60}
+        assert s3.faults() == {"away": AWAY}
         assert run.names("shards") == ["b.json"]
     assert "cannot be reached now" in caplog.text and "is reached again after" in caplog.text
     s3.set_rate(0.0, away=1_000_000)
