@@ -76,10 +76,10 @@ def own(folder: Run, job: Job) -> dict[str, str]:
 
     A run older than this does not learn when it was begun.
     """
-    info: dict[str, Any] = {BEGUN: datetime.now(UTC).isoformat(timespec="seconds")}
+    begun: str | None = datetime.now(UTC).isoformat(timespec="seconds")
     if folder.exists("run.json"):
-        info = json.loads(folder.read("run.json"))
-    return {KEY: job.run} | {name: info[name] for name in (BEGUN,) if name in info}
+        begun = json.loads(folder.read("run.json")).get(BEGUN)
+    return {KEY: job.run} | ({BEGUN: begun} if begun else {})
 
 
 def _id(url: str, digits: str) -> str:
