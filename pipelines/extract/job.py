@@ -135,7 +135,7 @@ def _circumstances(plan: Plan) -> dict[str, Any]:
         "input": redact(plan.data),
         "lens_url": without_secrets(plan.lens) if plan.lens else None,
         "code_version": code_version(),
-        "batch_size": plan.batch_size,
+        "batch_size": plan.batch_size or "auto",
     }
 
 
